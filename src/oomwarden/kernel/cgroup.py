@@ -1,0 +1,118 @@
+"""Memory cgroups: who is in one, and what it may use.
+
+Version 2 (Documentation/admin-guide/cgroup-v2.rst): ``memory.max`` and ``memory.swap.max`` in
+bytes or ``max``, below /sys/fs/cgroup. Version 1 (cgroup-v1/memory.rst):
+``memory.limit_in_bytes`` and ``memory.memsw.limit_in_bytes``, below /sys/fs/cgroup/memory, where
+no limit is a number near the largest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_NO_LIMIT_KIB = 1 << 50
+"""Above it, a limit of version 1 is none: it is the largest number of pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """What one memory cgroup may use, in KiB; None where it is not limited.
+
+    ``with_swap_kib`` is the limit of memory and swap together (version 1), ``swap_kib`` that of
+    swap alone (version 2).
+    """
+
+    path: str
+    memory_kib: int | None
+    swap_kib: int | None = None
+    with_swap_kib: int | None = None
+
+
+def parse_memory_path(data: bytes) -> str | None:
+    """Read from /proc/PID/cgroup the path that memory is accounted to.
+
+    That is the line of version 1's controller where there is one, else ``0::``.
+    """
+    unified = None
+    for line in data.decode(errors="surrogateescape").split("\n"):
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "memory" in controllers.split(","):
+            return path
+        if number == "0" and not controllers and path:
+            unified = path
+    return unified
+
+
+def memory_path(root: str, pid: int) -> str | None:
+    """Tell the memory cgroup of a process; None where it has ended."""
+    try:
+        with open(os.path.join(root, f"proc/{pid}/cgroup"), "rb") as file:
+            return parse_memory_path(file.read())
+    except OSError:
+        return None
+
+
+def limit_of(root: str, path: str) -> MemoryLimit | None:
+    """Read what a memory cgroup may use; None where there is no such cgroup."""
+    directory = _directory(root, path)
+    if directory is None:
+        return None
+    if _is_version_1(root):
+        memory = _read_kib(directory, "memory.limit_in_bytes")
+        with_swap = _read_kib(directory, "memory.memsw.limit_in_bytes")
+        return MemoryLimit(path, memory, with_swap_kib=with_swap)
+    swap = _read_kib(directory, "memory.swap.max")
+    return MemoryLimit(path, _read_kib(directory, "memory.max"), swap_kib=swap)
+
+
+def limits_above(root: str, path: str) -> Iterator[MemoryLimit]:
+    """List the cgroup itself and all above it that have a limit on memory, from the bottom up."""
+    while True:
+        limit = limit_of(root, path)
+        if limit is not None and limit.memory_kib is not None:
+            yield limit
+        if path in {"/", ""}:
+            return
+        path = os.path.dirname(path)
+
+
+def pids_in(root: str, path: str) -> list[int]:
+    """List all processes in a memory cgroup and below it. Raises FileNotFoundError."""
+    directory = _directory(root, path)
+    if directory is None:
+        raise FileNotFoundError(path)
+    pids = []
+    for folder, _, files in os.walk(directory):
+        if "cgroup.procs" in files:
+            try:
+                with open(os.path.join(folder, "cgroup.procs"), "rb") as file:
+                    pids += [int(line) for line in file]
+            except OSError:
+                # The cgroup was removed meanwhile, or holds threads only.
+                continue
+    return pids
+
+
+def _is_version_1(root: str) -> bool:
+    return os.path.isdir(os.path.join(root, "sys/fs/cgroup/memory"))
+
+
+def _directory(root: str, path: str) -> str | None:
+    mount = "sys/fs/cgroup/memory" if _is_version_1(root) else "sys/fs/cgroup"
+    directory = os.path.join(root, mount, path.lstrip("/"))
+    return directory if os.path.isdir(directory) else None
+
+
+def _read_kib(directory: str, name: str) -> int | None:
+    try:
+        with open(os.path.join(directory, name), encoding="ascii") as file:
+            text = file.read().strip()
+    except OSError:
+        return None
+    if text == "max":
+        return None
+    kib = int(text) // 1024
+    return None if kib >= _NO_LIMIT_KIB else kib

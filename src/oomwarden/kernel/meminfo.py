@@ -1,0 +1,53 @@
+"""What memory is left: /proc/meminfo (Documentation/filesystems/proc.rst).
+
+    MemTotal:       24683828 kB
+    MemAvailable:   24355120 kB
+
+The file prints ``kB`` and means KiB.
+"""
+
+from __future__ import annotations
+
+import os
+
+from oomwarden.errors import UnsupportedError
+from oomwarden.kernel.kept_file import KeptFile
+from oomwarden.model import Memory
+
+_SIZE = 8192
+_KEYS = (b"MemTotal:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
+"""In the order of the fields of Memory."""
+
+
+def parse_meminfo(data: bytes) -> Memory:
+    """Pick the lines that levels are made of.
+
+    Raises UnsupportedError without MemAvailable (kernels before 3.14).
+    """
+    found = []
+    # Searching the bytes is three times cheaper than splitting fifty lines into a dict.
+    for key in _KEYS:
+        start = data.find(b"\n" + key) + 1
+        if start == 0 and not data.startswith(key):
+            name = key.decode().rstrip(":")
+            message = f"/proc/meminfo has no {name}: oomwarden needs Linux 3.14 or newer"
+            raise UnsupportedError(message)
+        start += len(key)
+        found.append(int(data[start : data.index(b"kB", start)]))
+    return Memory(*found)
+
+
+class MeminfoFile:
+    """The machine's memory, kept open."""
+
+    def __init__(self, root: str) -> None:
+        """Open ROOT/proc/meminfo. Raises OSError."""
+        self._file = KeptFile(os.path.join(root, "proc/meminfo"), _SIZE)
+
+    def read(self) -> Memory:
+        """Take one reading. Raises OSError, UnsupportedError."""
+        return parse_meminfo(self._file.read())
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._file.close()
