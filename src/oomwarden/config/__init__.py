@@ -1,0 +1,1 @@
+"""What the operator asked for: the schema, and the readers that fill it."""

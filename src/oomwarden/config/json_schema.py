@@ -1,0 +1,204 @@
+"""The JSON Schema of a configuration file, for editors; made from what the readers go by.
+
+It knows shapes, names and ranges. What takes a look at several values at once, such as the
+side of ``leave`` or the name of a level, only the loader knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oomwarden.config import kill_order, levels, nodes, parse, rules
+from oomwarden.config.schema import (
+    ANY_OTHER,
+    CALM,
+    DEFAULT_MOST_EXEMPT_PERCENT,
+    SCORE_MAX,
+    SCORE_MIN,
+    Children,
+    Counted,
+    Metric,
+)
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": levels.PERCENT_MAX}
+_SCORE: Schema = {"type": "integer", "minimum": SCORE_MIN, "maximum": SCORE_MAX}
+_SECONDS: Schema = {"type": "number", "minimum": 0, "maximum": levels.SECONDS_MAX}
+_SIZE: Schema = {"type": "string", "pattern": f"^{nodes.SIZE_PATTERN}$"}
+_ABSOLUTE: Schema = {"type": "string", "pattern": "^/"}
+
+_MATCH: dict[str, tuple[str, Schema]] = {
+    "comm": ("Exact process names; the kernel keeps 15 bytes of each.", _TEXT),
+    "comm_glob": ("Process names with *, ? and [...].", _TEXT),
+    "exe": ("Absolute paths of the executable, or globs over them.", _ABSOLUTE),
+    "cmdline_regex": ("Regular expressions searched in the command line.", _TEXT),
+    "user": (
+        "User names or numbers: the real user of the process.",
+        {"anyOf": [_TEXT, {"type": "integer", "minimum": 0, "maximum": rules.UID_MAX}]},
+    ),
+    "cgroup": ("cgroup paths, or globs over them; what is below matches too.", _ABSOLUTE),
+    "unit": ("systemd unit names, or globs over them.", _TEXT),
+    "parent": ("Exact names of the parent process.", _TEXT),
+}
+
+
+def json_schema() -> Schema:
+    """A schema of draft 2020-12."""
+    sections = {
+        "rules": _rules(),
+        "levels": _levels(),
+        "candidates": _candidates(),
+        "kill_order": _kill_order(),
+        "most_exempt_percent": _most_exempt_percent(),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "oomwarden configuration",
+        "type": ["object", "null"],
+        "properties": {key: sections[key] for key in parse.KEYS},
+        "additionalProperties": False,
+        "$defs": {"condition": _condition()},
+    }
+
+
+def _candidates() -> Schema:
+    return {
+        **_TEXT,
+        "description": "A file of lines 'name score', whose rules come after those of this file; "
+        "relative to the folder of this file.",
+    }
+
+
+def _kill_order() -> Schema:
+    properties = {
+        "from": {**_TEXT, "description": f"The level from which on it holds, or {CALM!r}."},
+        "order": {
+            "description": "Names of rules from the first to die to the last; "
+            f"{ANY_OTHER!r} is every process of no rule named here.",
+            **_list_of(_TEXT),
+            "minItems": kill_order.NAMES_MIN,
+            "uniqueItems": True,
+        },
+        "margin_percent": {
+            **_PERCENT,
+            "default": kill_order.DEFAULT_MARGIN_PERCENT,
+            "description": "How much a process may grow between two looks.",
+        },
+    }
+    return {
+        "description": "Who shall die before whom.",
+        **_object({key: properties[key] for key in kill_order.KILL_ORDER_KEYS}, "from", "order"),
+    }
+
+
+def _most_exempt_percent() -> Schema:
+    return {
+        **_PERCENT,
+        "minimum": parse.MOST_EXEMPT_MIN,
+        "default": DEFAULT_MOST_EXEMPT_PERCENT,
+        "description": f"Which part of memory processes at {SCORE_MIN} may hold together.",
+    }
+
+
+def _rules() -> Schema:
+    fields = {key: _one_or_many(*_MATCH[key]) for key in rules.MATCH_KEYS}
+    properties = {
+        "name": {
+            **_TEXT,
+            "not": {"const": ANY_OTHER},
+            "description": "Unique within the file.",
+        },
+        "match": {
+            "description": "Which processes: all that is given must hold.",
+            **_object(fields),
+            "minProperties": 1,
+        },
+        "score": {**_SCORE, "description": "oom_score_adj at calm."},
+        "at": {
+            "description": "oom_score_adj from a level on, by the name of the level.",
+            "type": "object",
+            "additionalProperties": _SCORE,
+        },
+        "trust": {
+            "enum": [rules.TRUST_REQUIRED, rules.TRUST_NONE],
+            "default": rules.TRUST_REQUIRED,
+            "description": "Whether a score below 0 must be deserved.",
+        },
+        "only": {
+            "enum": [rules.ONLY_MAIN],
+            "description": "Only the main process of a service, or a child of init.",
+        },
+        "children": {
+            "enum": list(Children),
+            "description": "What becomes of a child of no rule: it gets back what its parent had "
+            "before, keeps the score at calm, or is held like its parent.",
+        },
+        "at_least": {**_SIZE, "description": "From which size on a score above 0 is given."},
+        "counted": {
+            "enum": list(Counted),
+            "default": Counted.PROCESS,
+            "description": "Whose memory is compared with 'at_least'.",
+        },
+    }
+    rule = _object({key: properties[key] for key in rules.RULE_KEYS}, "name", "match", "score")
+    return _list_of({**rule, "dependentRequired": {"counted": ["at_least"]}})
+
+
+def _levels() -> Schema:
+    properties = {
+        "name": {"type": "string", "pattern": f"^{levels.NAME.pattern}$", "not": {"const": CALM}},
+        "when": {"$ref": "#/$defs/condition"},
+        "hold_seconds": {
+            **_SECONDS,
+            "default": levels.DEFAULT_HOLD_SECONDS,
+            "description": "How long the condition must hold before the level is entered.",
+        },
+        "leave_after_seconds": {
+            **_SECONDS,
+            "default": levels.DEFAULT_LEAVE_AFTER_SECONDS,
+            "description": "How long it must be calmer before the level is left.",
+        },
+    }
+    return {
+        "description": "From the mildest to the worst.",
+        **_list_of(_object({key: properties[key] for key in levels.LEVEL_KEYS}, "name", "when")),
+    }
+
+
+def _condition() -> Schema:
+    many = {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1}
+    properties = dict.fromkeys(levels.COMBINED_KEYS, many)
+    properties |= {metric.value: _threshold(metric) for metric in Metric}
+    return {
+        "description": "All that is given must hold.",
+        **_object(properties),
+        "minProperties": 1,
+    }
+
+
+def _threshold(metric: Metric) -> Schema:
+    limit = _SIZE if metric.is_size else _PERCENT
+    window = {
+        "type": "integer",
+        "minimum": levels.WINDOW_MS_MIN,
+        "maximum": levels.WINDOW_MS_MAX,
+    }
+    properties = {"enter": limit, "leave": limit, "window_ms": window}
+    taken = [key for key in levels.THRESHOLD_KEYS if key != "window_ms" or metric.is_share]
+    return {"anyOf": [limit, _object({key: properties[key] for key in taken}, "enter")]}
+
+
+def _object(properties: Schema, *required: str) -> Schema:
+    shape: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**shape, "required": list(required)} if required else shape
+
+
+def _list_of(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _one_or_many(description: str, item: Schema) -> Schema:
+    many = {"type": "array", "items": item, "minItems": 1}
+    return {"description": description, "anyOf": [item, many]}

@@ -1,0 +1,230 @@
+"""The shape of a configuration, with its defaults; knows nothing of YAML or of files.
+
+Every value that a person wrote carries its :class:`Origin`, so that any later message
+(``config show``, ``explain``, a report) can say where it comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SCORE_MIN = -1000
+"""The lowest ``oom_score_adj``: exempt from the OOM killer (include/uapi/linux/oom.h)."""
+
+SCORE_MAX = 1000
+"""The highest ``oom_score_adj``: dies first (include/uapi/linux/oom.h)."""
+
+COMM_LENGTH = 15
+"""Bytes of a process name that the kernel keeps (TASK_COMM_LEN less its NUL)."""
+
+CALM = "calm"
+"""The name of the level in which no other level holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place where a value was written; ``line`` counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        """``file:line``, as compilers write it."""
+        return f"{self.file}:{self.line}"
+
+
+class Metric(StrEnum):
+    """What a level may be made of. The values are the keys of the configuration file."""
+
+    AVAILABLE_PERCENT = "available_percent"
+    """MemAvailable as a percentage of MemTotal."""
+    AVAILABLE = "available"
+    """MemAvailable in KiB."""
+    SWAP_FREE_PERCENT = "swap_free_percent"
+    """SwapFree as a percentage of SwapTotal; never holds on a machine without swap."""
+    SWAP_FREE = "swap_free"
+    """SwapFree in KiB; never holds on a machine without swap."""
+    PSI_SOME_AVG10 = "psi_some_avg10"
+    """``avg10`` of the line ``some`` of /proc/pressure/memory, percent."""
+    PSI_FULL_AVG10 = "psi_full_avg10"
+    """``avg10`` of the line ``full`` of /proc/pressure/memory, percent."""
+    PSI_SOME_SHARE = "psi_some_share"
+    """Growth of ``total`` of ``some`` over the last ``window_ms``, percent of that time."""
+    PSI_FULL_SHARE = "psi_full_share"
+    """Growth of ``total`` of ``full`` over the last ``window_ms``, percent of that time."""
+
+    is_pressure: bool
+    """Whether it comes from PSI: such a threshold is met from above."""
+    is_share: bool
+    """Whether it is measured over a window of its own."""
+    is_size: bool
+    """Whether it is an amount of memory in KiB rather than a percentage."""
+    is_swap: bool
+    """Whether it is about swap."""
+
+    def __init__(self, value: str) -> None:
+        """Work out once what the guard asks at every turn."""
+        self.is_pressure = value.startswith("psi_")
+        self.is_share = value.endswith("_share")
+        self.is_size = value in {"available", "swap_free"}
+        self.is_swap = value.startswith("swap_")
+
+
+DEFAULT_WINDOW_MS = 1000
+"""Over which time a share of stall is measured where the configuration does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One comparison, with a limit to enter by and another, calmer one to leave by.
+
+    Pressure is met at or above its limit, memory and swap at or below theirs.
+    Units are those of the metric: percent, or KiB.
+    """
+
+    metric: Metric
+    enter: float
+    leave: float
+    window_ms: int = DEFAULT_WINDOW_MS
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds where at least one of its conditions does."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Holds where each of its conditions does."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition = Threshold | AnyOf | AllOf
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A step of escalation: what must hold, for how long to enter, for how long not to leave."""
+
+    name: str
+    when: Condition
+    hold_seconds: float
+    leave_after_seconds: float
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which processes a rule is about: all given fields must hold, any value of a field will do.
+
+    ``()`` means that the field was not given.
+    """
+
+    comm: tuple[str, ...] = ()
+    """Exact names, at most 15 bytes each."""
+    comm_glob: tuple[str, ...] = ()
+    """Names with ``*``, ``?`` and ``[...]``."""
+    exe: tuple[str, ...] = ()
+    """Absolute paths of the executable, or globs over them."""
+    cmdline_regex: tuple[str, ...] = ()
+    """Regular expressions searched in the arguments joined by one space."""
+    users: tuple[str, ...] = ()
+    """Names or numbers as written; ``uids`` is what they mean on this machine."""
+    uids: tuple[int, ...] = ()
+    """Real user ids. Given, but empty where no such user exists: then nothing matches."""
+    cgroup: tuple[str, ...] = ()
+    """cgroup paths, or globs over them; a cgroup below such a path matches too."""
+    unit: tuple[str, ...] = ()
+    """systemd unit names, or globs over them: the innermost unit of the process."""
+    parent: tuple[str, ...] = ()
+    """Exact names of the parent process."""
+
+
+class Children(StrEnum):
+    """What becomes of the score that a child inherits from a process of the rule (fork(2)).
+
+    It is about children that fall under no rule themselves.
+    """
+
+    RESET = "reset"
+    """They get back what their parent had before us."""
+    BASELINE = "baseline"
+    """They keep the rule's score at calm, at every level."""
+    INHERIT = "inherit"
+    """They are held by the rule as their parent is."""
+
+
+class Counted(StrEnum):
+    """Whose memory is held against ``at_least``."""
+
+    PROCESS = "process"
+    UNIT = "unit"
+    """That of all processes of the same systemd unit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which processes, and the score that they shall have at each level.
+
+    ``at`` holds (level name, score) in the order of the levels; a level that is not named
+    keeps the score of the level below it.
+    """
+
+    name: str
+    match: Match
+    score: int
+    at: tuple[tuple[str, int], ...]
+    origin: Origin
+    needs_trust: bool = True
+    """Whether a score below 0 must be deserved (``trust: none`` switches that off)."""
+    only_main: bool = False
+    """Whether only the main process of its unit, or a child of init, falls under the rule."""
+    children: Children = Children.INHERIT
+    at_least_kib: int = 0
+    """From which size on a score above 0 is worth giving; below, the process has 0."""
+    counted: Counted = Counted.PROCESS
+
+    @property
+    def protects(self) -> bool:
+        """Whether it gives a score below 0 at any level."""
+        return min(self.score, *(score for _, score in self.at), 0) < 0
+
+
+ANY_OTHER = "*"
+"""In a kill order: every process that no rule of the order holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillOrder:
+    """From which level on who shall die before whom: rule names from first to last.
+
+    ``ANY_OTHER`` stands once among them. ``margin_percent`` is how much a process may grow
+    between two looks without upsetting the order.
+    """
+
+    from_level: str
+    order: tuple[str, ...]
+    margin_percent: float
+    origin: Origin
+
+
+DEFAULT_MOST_EXEMPT_PERCENT = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that is in force: levels from the mildest to the worst, rules from first to last.
+
+    ``files`` are the files that it was read from, in reading order.
+    """
+
+    levels: tuple[Level, ...]
+    rules: tuple[Rule, ...]
+    files: tuple[str, ...]
+    kill_order: KillOrder | None = None
+    most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
+    """Which part of memory, or of a cgroup's limit, processes at -1000 may hold together."""
