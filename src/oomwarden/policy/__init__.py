@@ -1,0 +1,1 @@
+"""Decisions: values in, values out. No file, no clock, no log."""
