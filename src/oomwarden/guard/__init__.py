@@ -1,0 +1,1 @@
+"""The daemon: waits, samples, decides by the policy, applies, and gives everything back."""

@@ -1,0 +1,158 @@
+"""The guard's own interpreter: ``python -m oomwarden.guard FD OPTIONS``, started by ``run``.
+
+A fresh one, because the command line's parser and the YAML reader would stay in its memory
+for as long as it runs, and that memory is locked. FD holds the compiled configuration,
+OPTIONS are JSON.
+"""
+
+from __future__ import annotations
+
+import oomwarden.guard.lean  # noqa: F401 - before all others: they load dataclasses
+
+# isort: split
+import contextlib
+import json
+import os
+import resource
+import sys
+import time
+
+from oomwarden.config.compiled import load
+from oomwarden.config.schema import Config
+from oomwarden.errors import ExitCode, explain
+from oomwarden.guard import narrate
+from oomwarden.guard.accounts import read_uid_min
+from oomwarden.guard.control import ControlServer, runtime_directory
+from oomwarden.guard.events import Events
+from oomwarden.guard.loop import Edges, Guard, Options
+from oomwarden.guard.originals import Originals
+from oomwarden.guard.senses import Senses
+from oomwarden.guard.systemd import Notifier, log_handler
+from oomwarden.kernel.memory_lock import lock_memory
+from oomwarden.kernel.own_name import set_own_name
+from oomwarden.kernel.privilege import Privilege
+from oomwarden.kernel.process_events import ProcessEvents
+from oomwarden.kernel.processes import ProcessTable
+from oomwarden.model import Sense
+
+MOST_DESCRIPTORS = 16384
+SPARE_DESCRIPTORS = 64
+"""Descriptors that are not for scores: senses, socket, clients, log."""
+
+
+def main(arguments: list[str]) -> ExitCode:
+    """Run the guard to its end."""
+    fd, choices = int(arguments[0]), json.loads(arguments[1])
+    is_debug = choices.pop("debug")
+    narrate.log.addHandler(log_handler(os.environ))
+    narrate.log.setLevel("DEBUG" if is_debug else "INFO")
+    with contextlib.suppress(OSError):
+        # A name is a courtesy to who looks at ps: no reason not to guard.
+        set_own_name("oomwarden")
+    try:
+        with os.fdopen(fd, "rb") as file:
+            loaded = load(file.read())
+        narrate.problems((*loaded.notes, *loaded.problems))
+        _guard(loaded.require(), Options(**choices))
+    except Exception as error:  # noqa: BLE001 - this is the place where errors become words
+        return explain(error, debug=is_debug)
+    return ExitCode.OK
+
+
+def _guard(config: Config, options: Options) -> None:
+    root = "/"
+    most_open = _raise_descriptor_limit() - SPARE_DESCRIPTORS
+    senses = Senses(root)
+    processes = ProcessTable(root)
+    control = None if options.dry_run else _listen(senses)
+    originals = None if control is None else _journal(senses, control)
+    births = _hear_of_births(senses)
+    privilege = Privilege()
+    _lock_memory(senses)
+    notifier = Notifier(os.environ)
+    try:
+        with Events() as events:
+            edges = Edges(
+                uid_min=read_uid_min(root),
+                clock=time.monotonic,
+                events=events,
+                senses=senses,
+                processes=processes,
+                control=control,
+                notifier=notifier,
+                privilege=privilege,
+                originals=originals,
+                births=births,
+            )
+            Guard(config, options, edges, most_open=most_open).run()
+    finally:
+        if control is not None:
+            control.close()
+        for edge in (originals, births):
+            if edge is not None:
+                edge.close()
+        senses.close()
+        processes.close()
+        notifier.close()
+
+
+def _listen(senses: Senses) -> ControlServer | None:
+    directory = runtime_directory(os.environ, os.geteuid())
+    price = "oomwarden status has nobody to ask"
+    if directory is None:
+        senses.note(Sense.CONTROL, f"$XDG_RUNTIME_DIR is not set; {price}", works=False)
+        return None
+    try:
+        control = ControlServer(directory)
+    except OSError as error:
+        senses.note(Sense.CONTROL, f"{error}; {price}", works=False)
+        return None
+    senses.note(Sense.CONTROL, control.path, works=True)
+    return control
+
+
+def _journal(senses: Senses, control: ControlServer) -> Originals | None:
+    try:
+        originals = Originals(os.path.dirname(control.path))
+    except OSError as error:
+        price = "if the guard is killed, scores stay as they are"
+        senses.note(Sense.ORIGINALS, f"{error}; {price}", works=False)
+        return None
+    senses.note(Sense.ORIGINALS, "journalled, to be given back if we are killed", works=True)
+    return originals
+
+
+def _hear_of_births(senses: Senses) -> ProcessEvents | None:
+    try:
+        births = ProcessEvents()
+    except OSError as error:
+        price = "new processes are found at the next look, up to 4 s later"
+        senses.note(Sense.PROCESS_EVENTS, f"{error.strerror}; {price}", works=False)
+        return None
+    detail = f"every exec, at once; buffer of {births.buffer_kib} KiB"
+    senses.note(Sense.PROCESS_EVENTS, detail, works=True)
+    return births
+
+
+def _lock_memory(senses: Senses) -> None:
+    try:
+        lock_memory()
+    except OSError as error:
+        price = "under pressure the guard may be late, as its own pages can be evicted"
+        senses.note(Sense.MEMORY_LOCK, f"{error.strerror}; {price}", works=False)
+    else:
+        senses.note(Sense.MEMORY_LOCK, "as it is used", works=True)
+
+
+def _raise_descriptor_limit() -> int:
+    """Allow ourselves as many descriptors as we are permitted, and tell how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Opens what can be read and done on this machine, and names what is missing, with its price."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from oomwarden.errors import NotPermittedError, UnsupportedError
+from oomwarden.kernel.capabilities import Capability, effective_capabilities
+from oomwarden.kernel.meminfo import MeminfoFile
+from oomwarden.kernel.psi import PsiFile, PsiTrigger
+from oomwarden.model import Sample, Sense, SenseState
+
+
+class Senses:
+    """What the guard can read of the machine; ``states`` tells what works and what does not.
+
+    Only /proc/meminfo is essential. Whatever else is missing leaves the rest at work.
+    """
+
+    def __init__(self, root: str, arm: Callable[[str], PsiTrigger] = PsiTrigger) -> None:
+        """Open all there is below ``root``; ``arm`` sets a pressure trigger up there.
+
+        Raises UnsupportedError or NotPermittedError without /proc/meminfo.
+        """
+        self._arm = arm
+        self.states: dict[Sense, SenseState] = {}
+        try:
+            self._meminfo = MeminfoFile(root)
+            self._meminfo.read()
+        except FileNotFoundError:
+            message = "/proc/meminfo does not exist: is /proc mounted?"
+            raise UnsupportedError(message) from None
+        except PermissionError:
+            message = "/proc/meminfo cannot be read: run oomwarden outside this sandbox"
+            raise NotPermittedError(message) from None
+        self._psi = self._open_psi(root)
+        self.trigger = self._arm_trigger(root) if self._psi else None
+        self._look_at_capabilities(root)
+
+    def sample(self, now: float) -> Sample:
+        """Take one reading; ``now`` is in seconds of CLOCK_MONOTONIC."""
+        psi = None
+        if self._psi is not None:
+            try:
+                psi = self._psi.read()
+            except OSError as error:
+                self._lose(self._psi, error)
+        return Sample(now, self._meminfo.read(), psi)
+
+    def note(self, sense: Sense, detail: str, *, works: bool) -> None:
+        """Remember how one sense fares."""
+        self.states[sense] = SenseState(sense, works, detail)
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for file in (self._meminfo, self._psi, self.trigger):
+            if file is not None:
+                file.close()
+
+    def _lose(self, psi: PsiFile, error: OSError) -> None:
+        self.note(Sense.PSI, f"lost: {error.strerror}", works=False)
+        psi.close()
+        self._psi = None
+
+    def _open_psi(self, root: str) -> PsiFile | None:
+        price = "levels rest on available memory and swap alone"
+        try:
+            psi = PsiFile(root)
+        except OSError as error:
+            cause = {
+                errno.ENOENT: "this kernel has none (Linux 4.20 or newer with CONFIG_PSI does)",
+                errno.EOPNOTSUPP: "it is switched off: boot with psi=1",
+            }.get(error.errno or 0, error.strerror)
+            self.note(Sense.PSI, f"{cause}; {price}", works=False)
+            return None
+        self.note(Sense.PSI, "/proc/pressure/memory", works=True)
+        return psi
+
+    def _arm_trigger(self, root: str) -> PsiTrigger | None:
+        try:
+            trigger = self._arm(root)
+        except OSError as error:
+            price = "pressure is seen at the next look, up to 4 s later"
+            self.note(Sense.PSI_TRIGGER, f"{error.strerror}; {price}", works=False)
+            return None
+        window_seconds = trigger.window_us / 1e6
+        self.note(Sense.PSI_TRIGGER, f"window of {window_seconds:g} s", works=True)
+        return trigger
+
+    def _look_at_capabilities(self, root: str) -> None:
+        mine = effective_capabilities(root)
+        if Capability.SYS_RESOURCE in mine:
+            self.note(Sense.LOWER_SCORES, "CAP_SYS_RESOURCE", works=True)
+        else:
+            price = "nothing can be protected, only sacrificed by scores above 0"
+            self.note(Sense.LOWER_SCORES, f"CAP_SYS_RESOURCE is missing; {price}", works=False)
+        if os.geteuid() == 0 or Capability.DAC_OVERRIDE in mine:
+            self.note(Sense.OTHER_USERS, "all processes", works=True)
+        else:
+            detail = "not root; only your own processes can be adjusted"
+            self.note(Sense.OTHER_USERS, detail, works=False)

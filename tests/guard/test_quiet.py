@@ -1,0 +1,235 @@
+"""A guard that only looks, and sleeps on, while nothing happens."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.guard.helpers import HERE, Script, config, guard, no_trigger, rule
+
+from oomwarden.config.schema import ANY_OTHER, KillOrder, Metric, Threshold
+from oomwarden.guard.control import ControlServer
+from oomwarden.guard.quiet import Quiet
+from oomwarden.guard.roster import RECONCILE_SECONDS, Judge, Roster
+from oomwarden.guard.senses import Senses
+from oomwarden.kernel.processes import ProcessTable
+from oomwarden.model import ProcessId
+from oomwarden.policy.level import Ladder, LevelState, advance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Machine
+
+GIB = 1 << 20
+NOW = 1000.0
+SETTINGS = config(rule("web", 300, low=900))
+LADDER = Ladder.of(SETTINGS.levels)
+CALM_STEPS: list[tuple[float, Callable[[], object]]] = [(4.0, lambda: None)] * 5
+
+
+def at_rest(machine: Machine) -> tuple[Quiet, LevelState]:
+    """A machine that was found calm, and everybody on it known, at NOW."""
+    senses = Senses(machine.root, no_trigger)
+    processes = ProcessTable(machine.root)
+    roster = Roster(processes, Judge(processes, SETTINGS.rules, 1000))
+    state = LevelState()
+    for now in (NOW - 4, NOW):
+        state, _ = advance(state, senses.sample(now), LADDER)
+        roster.look(now)
+    return Quiet(senses, roster), state
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda _: None, id="nothing"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB - 90_000), id="a-bit-less"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB + 90_000), id="a-bit-more"),
+    ],
+)
+def test_it_is_quiet_while_nothing_happens(
+    machine: Machine, happens: Callable[[Machine], object]
+) -> None:
+    """Memory comes and goes all the time."""
+    quiet, state = at_rest(machine)
+    happens(machine)
+
+    assert [quiet.lasts(state, NOW + at) for at in (4, 8, 12)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda machine: machine.start(50, "web"), id="a-birth"),
+        pytest.param(lambda machine: machine.set_psi(some=0.1), id="pressure"),
+        pytest.param(lambda machine: machine.set_memory(11 * GIB), id="less-memory"),
+        pytest.param(lambda machine: machine.set_memory(14 * GIB), id="more-memory"),
+        pytest.param(
+            lambda machine: machine.set_memory(swap_total_kib=GIB, swap_free_kib=GIB), id="swap"
+        ),
+    ],
+)
+def test_what_a_turn_could_be_for_ends_it(
+    machine: Machine, happens: Callable[[Machine], object]
+) -> None:
+    """Whoever is born, and whatever could change the level or the sleep."""
+    quiet, state = at_rest(machine)
+    happens(machine)
+
+    assert not quiet.lasts(state, NOW + 4)
+
+
+def test_the_time_to_read_everybody_ends_it(machine: Machine) -> None:
+    """Processes may change without a birth."""
+    quiet, state = at_rest(machine)
+
+    assert quiet.lasts(state, NOW + RECONCILE_SECONDS - 5)
+    assert not quiet.lasts(state, NOW + RECONCILE_SECONDS)
+
+
+def test_a_level_that_is_not_known_to_be_harmless_is_not_quiet(machine: Machine) -> None:
+    """While something is under way every sample counts."""
+    quiet, state = at_rest(machine)
+
+    assert not quiet.lasts(replace(state, harmless=None), NOW + 4)
+
+
+def test_at_the_end_the_last_sample_is_the_last_look(machine: Machine) -> None:
+    """What is shown of the machine is no older than that; without a look it stays."""
+    quiet, state = at_rest(machine)
+    first = Senses(machine.root, no_trigger).sample(NOW)
+    unchanged = quiet.end(state, first, LADDER)
+    machine.set_memory(12 * GIB - 1000)
+    for at in (4, 8):
+        quiet.lasts(state, NOW + at)
+    _, last = quiet.end(state, first, LADDER)
+
+    assert unchanged == (state, first)
+    assert (last.at_monotonic, last.memory.available_kib) == (NOW + 8, 12 * GIB - 1000)
+    assert quiet.end(state, last, LADDER)[1] is last
+
+
+def test_a_birth_amid_quiet_is_given_its_score(machine: Machine) -> None:
+    """Looks miss nobody."""
+    seen: list[int] = []
+    script = Script(
+        [
+            *CALM_STEPS,
+            (4.0, lambda: machine.start(50, "web")),
+            (4.0, lambda: seen.append(machine.score(50))),
+        ]
+    )
+    guard(machine.root, SETTINGS, script).run()
+
+    assert seen == [300]
+
+
+def test_a_fall_of_memory_amid_quiet_changes_the_level(machine: Machine) -> None:
+    """The look that finds it leads to a turn at once."""
+    machine.start(10, "web")
+    seen: list[int] = []
+    script = Script(
+        [
+            *CALM_STEPS,
+            (4.0, lambda: machine.set_memory(available_kib=1 * GIB)),
+            (0.1, lambda: seen.append(machine.score(10))),
+        ]
+    )
+    guard(machine.root, SETTINGS, script).run()
+
+    assert seen == [900]
+
+
+def test_the_status_amid_quiet_is_up_to_date(machine: Machine) -> None:
+    """It tells the last look, and counts every one of them."""
+    script = Script(CALM_STEPS)
+    one = guard(machine.root, SETTINGS, script)
+    one.run()
+    status = one.status(script.now)
+    sample, wakeups = status["sample"], status["wakeups"]
+
+    assert isinstance(sample, dict)
+    assert isinstance(wakeups, dict)
+    assert (sample["age_seconds"], wakeups["timer"]) == (0, 6)
+
+
+def test_the_sleep_at_rest_suits_all_that_is_like_rest(machine: Machine) -> None:
+    """Every sleep is as long as the first one at rest, whatever little memory comes and goes."""
+    script = Script(
+        [
+            *CALM_STEPS,
+            (4.0, lambda: machine.set_memory(12 * GIB - 90_000)),
+            (4.0, lambda: machine.set_memory(12 * GIB + 90_000)),
+            *CALM_STEPS,
+        ]
+    )
+    guard(machine.root, SETTINGS, script).run()
+
+    assert len(set(script.waits[2:])) == 1
+
+
+def test_at_the_end_stall_is_measured_from_the_looks(machine: Machine) -> None:
+    """A share over a window is the same as if every look had been a turn."""
+    share = Threshold(Metric.PSI_SOME_SHARE, 50, 40, window_ms=4000)
+    ladder = Ladder.of((replace(SETTINGS.levels[0], when=share),))
+    senses = Senses(machine.root, no_trigger)
+    quiet, _ = at_rest(machine)
+    state = LevelState()
+    for now in (NOW - 4, NOW):
+        state, _ = advance(state, senses.sample(now), ladder)
+    looks = [quiet.lasts(state, NOW + at) for at in (4, 8, 12)]
+    state, last = quiet.end(state, senses.sample(NOW), ladder)
+
+    assert looks == [True] * 3
+    assert [point.at_monotonic for point in state.stall] == [NOW + 8, NOW + 12]
+    assert last.at_monotonic == NOW + 12
+
+
+def test_who_must_be_looked_at_often_gets_turns(machine: Machine) -> None:
+    """Looks further apart than a window could not tell the share of stall in it."""
+    share = Threshold(Metric.PSI_SOME_SHARE, 50, 40, window_ms=2000)
+    level = replace(SETTINGS.levels[0], when=share)
+    one = guard(machine.root, replace(SETTINGS, levels=(level,)), Script())
+
+    assert [one._may_sleep_on(seconds) for seconds in (1.9, 2.0, 4.0)] == [False, True, True]
+
+
+def test_what_is_put_off_gets_turns(machine: Machine) -> None:
+    """A score that is to be written later is nothing that a look would find."""
+    one = guard(machine.root, SETTINGS, Script())
+    before = one._may_sleep_on(4.0)
+    one._scores.postponed.add(ProcessId(10, 5))
+
+    assert before
+    assert not one._may_sleep_on(4.0)
+
+
+def test_a_client_that_does_not_ask_gets_turns(machine: Machine, tmp_path: Path) -> None:
+    """Somebody must hang up on it when its time is over."""
+    one = guard(machine.root, SETTINGS, Script())
+    control = ControlServer(str(tmp_path / "run"))
+    one._edges = replace(one._edges, control=control)
+    before = one._may_sleep_on(4.0)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(control.path)
+        control.accept(NOW)
+        during = one._may_sleep_on(4.0)
+    control.close()
+
+    assert (before, during) == (True, False)
+
+
+def test_a_kill_order_in_force_gets_turns(machine: Machine) -> None:
+    """Sizes change, and with them the order."""
+    order = KillOrder("calm", ("web", ANY_OTHER), 10.0, HERE)
+    script = Script(CALM_STEPS)
+    one = guard(machine.root, replace(SETTINGS, kill_order=order), script)
+    before = one._may_sleep_on(4.0)
+    one.run()
+
+    assert before
+    assert not one._may_sleep_on(4.0)
