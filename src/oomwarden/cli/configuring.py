@@ -1,0 +1,133 @@
+"""``check``, ``config show``, ``config schema`` and ``convert``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from oomwarden.cli.output import complain, say, say_json
+from oomwarden.config.candidates import candidates_to_yaml, read_candidates
+from oomwarden.config.compiled import Loaded
+from oomwarden.config.json_schema import json_schema
+from oomwarden.config.load import load_config
+from oomwarden.config.places import PlacedValue, placed_values
+from oomwarden.errors import ExitCode, Problem, Severity
+from oomwarden.wording import printable
+
+
+def check(files: Sequence[Path], *, as_json: bool) -> int:
+    """Print every problem of the configuration that is found, or of each named file alone."""
+    answers = [load_config(file) for file in files] or [load_config()]
+    problems = [problem for loaded in answers for problem in loaded.problems]
+    is_valid = all(loaded.config is not None for loaded in answers)
+    if as_json:
+        say_json(
+            {"schema": 1, "valid": is_valid, "problems": [_as_json(each) for each in problems]}
+        )
+    else:
+        for problem in problems:
+            say(printable(str(problem)))
+        for loaded in answers:
+            for line in _verdict(loaded):
+                say(line)
+    return ExitCode.OK if is_valid else ExitCode.CONFIGURATION
+
+
+def _verdict(loaded: Loaded) -> list[str]:
+    errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
+    warnings = len(loaded.problems) - errors
+    if loaded.config is None:
+        return [f"invalid: {errors} errors, {warnings} warnings"]
+    config = loaded.config
+    levels = ", ".join(level.name for level in config.levels)
+    files = ", ".join(config.files)
+    found = f"{len(config.rules)} rules, levels {levels}, from {files}; {warnings} warnings"
+    return [*loaded.notes, f"valid: {found}"]
+
+
+def _as_json(problem: Problem) -> dict[str, object]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "severity": problem.severity.value,
+        "path": problem.path,
+        "message": problem.message,
+    }
+
+
+_COLUMN_MAX = 60
+"""How far to the right the places may begin; a longer value pushes only its own."""
+
+
+def show(config_file: Path | None, *, as_json: bool) -> int:
+    """Print every value in force with the place that it comes from."""
+    loaded = load_config(config_file)
+    config = loaded.require()
+    values = placed_values(config)
+    if as_json:
+        say_json(
+            {
+                "schema": 1,
+                "files": list(config.files),
+                "notes": list(loaded.notes),
+                "warnings": len(loaded.problems),
+                "values": [_value_as_json(value) for value in values],
+            }
+        )
+        return ExitCode.OK
+    check_command = shlex.join(["oomwarden", "check", *([str(config_file)] if config_file else [])])
+    heading = [
+        *loaded.notes,
+        f"{len(loaded.problems)} warnings: see '{check_command}'",
+        "Files in the order in which they were read; the later one has precedence:",
+        *(f"  {file}" for file in config.files),
+    ]
+    levels = [value for value in values if value.path.startswith("levels[")]
+    rules = [value for value in values if value.path.startswith("rules[")]
+    rest = values[len(levels) + len(rules) :]
+    for line in (
+        *(f"# {line}" for line in heading),
+        "",
+        "# Levels, from mild to worst",
+        *_aligned(levels),
+        "",
+        "# Rules, in the order in which they are tried: the first match wins",
+        *_aligned(rules),
+        "",
+        "# The kill order, if any, and what may be exempt from every kill",
+        *_aligned(rest),
+    ):
+        say(printable(line))
+    return ExitCode.OK
+
+
+def _aligned(values: Sequence[PlacedValue]) -> Iterator[str]:
+    cells = [(f"{value.path} = {value.value}", value.origin or "default") for value in values]
+    width = max((len(cell) for cell, _origin in cells if len(cell) <= _COLUMN_MAX), default=0)
+    return (f"{cell:{width}}  {origin}" for cell, origin in cells)
+
+
+def _value_as_json(value: PlacedValue) -> dict[str, object]:
+    return {
+        "path": value.path,
+        "value": value.value,
+        "file": value.origin.file if value.origin else None,
+        "line": value.origin.line if value.origin else None,
+    }
+
+
+def convert(file: Path) -> int:
+    """Print a candidates file as the configuration that means the same."""
+    candidates = read_candidates(file)
+    for problem in candidates.problems:
+        complain(printable(str(problem)))
+    say(candidates_to_yaml(candidates).rstrip("\n"))
+    return ExitCode.OK
+
+
+def schema() -> int:
+    """Print the JSON Schema of the configuration."""
+    say_json(json_schema())
+    return ExitCode.OK

@@ -1,0 +1,201 @@
+"""``status`` and ``rank``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from oomwarden.cli.in_force import ask_guard, in_force
+from oomwarden.cli.output import say, say_json, say_table
+from oomwarden.config.schema import CALM, Config, Rule
+from oomwarden.errors import ExitCode, OomwardenError, UsageError
+from oomwarden.guard.accounts import read_uid_min
+from oomwarden.guard.roster import Judge, survey
+from oomwarden.kernel.cgroup import limit_of, pids_in
+from oomwarden.kernel.meminfo import MeminfoFile
+from oomwarden.kernel.oom_score_adj import read_score
+from oomwarden.kernel.process_memory import read_memory
+from oomwarden.kernel.processes import ProcessTable
+from oomwarden.policy.badness import Candidate, Ranked, memcg_total_pages, total_pages
+from oomwarden.policy.badness import rank as rank_candidates
+from oomwarden.policy.rules import score_at
+from oomwarden.wording import duration, size
+
+PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
+
+
+def status(*, as_json: bool) -> int:
+    """Show what the running guard sees and did."""
+    document = ask_guard("status")
+    if as_json:
+        say_json(document)
+        return ExitCode.OK
+    for line in _status_lines(document):
+        say(line)
+    busy = [rule for rule in document["rules"] if rule["processes"]]
+    say("")
+    say_table(
+        [("RULE", "left"), ("PROCESSES", "right"), ("SCORE", "right"), ("FROM", "left")],
+        [(rule["name"], rule["processes"], rule["score"], rule["origin"]) for rule in busy],
+    )
+    say("")
+    say(f"{len(document['rules']) - len(busy)} more rules hold no process now")
+    return ExitCode.OK
+
+
+def _status_lines(document: dict[str, Any]) -> Iterable[str]:
+    level, sample, done = document["level"], document["sample"], document["adjustments"]
+    mode = ", dry run" if document["dry_run"] else ""
+    yield f"oomwarden {document['version']}, pid {document['pid']}{mode}"
+    yield f"level        {level['name']} for {duration(level['since_seconds'])}"
+    total = sample["memory_total_kib"]
+    available = sample["memory_available_kib"]
+    percent = 100 * available / total
+    yield f"memory       {size(available)} of {size(total)} available ({percent:.1f} %)"
+    if sample["swap_total_kib"]:
+        free, swap = size(sample["swap_free_kib"]), size(sample["swap_total_kib"])
+        yield f"swap         {free} of {swap} free"
+    else:
+        yield "swap         none"
+    if sample["psi"]:
+        some, full = sample["psi"]["some"], sample["psi"]["full"]
+        yield (
+            f"pressure     some {some['avg10_percent']:.1f} %, full {full['avg10_percent']:.1f} %"
+            " (avg10)"
+        )
+    yield (
+        f"adjustments  {done['in_force']} in force; {done['applied']} applied,"
+        f" {done['denied']} denied, {done['yielded']} left to others"
+    )
+    yield f"processes    {document['processes']}"
+    config = document["config"]
+    yield f"config       {config['state']}: {', '.join(config['files'])}"
+    for sense in document["senses"]:
+        mark = "works" if sense["works"] else "MISSING"
+        yield f"sense        {sense['name']}: {mark}: {sense['detail']}"
+
+
+def rank(
+    config_file: Path | None, *, level: str | None, memcg: str | None, top: int, as_json: bool
+) -> int:
+    """Show whom the kernel would kill next, with the arithmetic."""
+    config = in_force(config_file).config
+    names = [CALM, *(step.name for step in config.levels)]
+    if level is not None and level not in names:
+        message = f"there is no level {level!r}; the levels are {', '.join(names)}"
+        raise UsageError(message)
+    root = "/"
+    total, only = _domain(root, memcg)
+    candidates = list(_candidates(root, config, level, only))
+    rules = {candidate.process.id: rule for candidate, rule in candidates}
+    ranked = rank_candidates((candidate for candidate, _ in candidates), total, PAGE_KIB)
+    shown = ranked[:top] if top else ranked
+    rows = [(place, each, rules[each.candidate.process.id]) for place, each in enumerate(shown, 1)]
+    if as_json:
+        say_json(_rank_json(rows, level, memcg, total, len(ranked)))
+    else:
+        _say_rank(rows, total, len(ranked))
+    return ExitCode.OK
+
+
+def _domain(root: str, memcg: str | None) -> tuple[int, set[int] | None]:
+    """Tell the pages that badness is scaled by, and who is in question: None for everybody."""
+    meminfo = MeminfoFile(root)
+    memory = meminfo.read()
+    meminfo.close()
+    if memcg is None:
+        return total_pages(memory, PAGE_KIB), None
+    limit = limit_of(root, memcg)
+    if limit is None:
+        message = f"there is no memory cgroup {memcg!r}: paths are as in /proc/PID/cgroup"
+        raise OomwardenError(message)
+    total = memcg_total_pages(
+        limit.memory_kib, limit.swap_kib, limit.with_swap_kib, memory, PAGE_KIB
+    )
+    return total, set(pids_in(root, memcg))
+
+
+def _candidates(
+    root: str, config: Config, level: str | None, only: set[int] | None
+) -> Iterable[tuple[Candidate, Rule | None]]:
+    """Read every process that has memory; with a level, as the rules would have scored it."""
+    processes = ProcessTable(root)
+    for change in survey(processes, Judge(processes, config.rules, read_uid_min(root)), only):
+        process, rule = change.process, change.rule
+        memory = None if process.is_kernel_thread else read_memory(root, process.id.pid)
+        score = read_score(root, process.id.pid)
+        if memory is None or score is None:
+            continue
+        if level is not None and rule is not None:
+            score = score_at(rule, level, config)
+        yield Candidate(process, memory, score), rule
+    processes.close()
+
+
+def _say_rank(rows: Iterable[tuple[int, Ranked, Rule | None]], total: int, count: int) -> None:
+    say_table(
+        [
+            ("#", "right"),
+            ("PID", "right"),
+            ("NAME", "left"),
+            ("RSS", "right"),
+            ("SWAP", "right"),
+            ("PGTABLES", "right"),
+            ("ADJ", "right"),
+            ("BADNESS", "right"),
+            ("RULE", "left"),
+        ],
+        [
+            (
+                place,
+                each.candidate.process.id.pid,
+                each.candidate.process.comm,
+                size(each.candidate.memory.rss_kib),
+                size(each.candidate.memory.swap_kib),
+                size(each.candidate.memory.pgtables_kib),
+                each.candidate.score,
+                "never" if each.badness_pages is None else each.badness_pages,
+                rule.name if rule else "-",
+            )
+            for place, each, rule in rows
+        ],
+    )
+    say("")
+    say(
+        f"badness [pages of {PAGE_KIB} KiB] = rss + swap + pgtables + adj x {total // 1000}"
+        f" (a thousandth of {size(total * PAGE_KIB)});"
+        f" {count} processes have memory"
+    )
+
+
+def _rank_json(
+    rows: Iterable[tuple[int, Ranked, Rule | None]],
+    level: str | None,
+    memcg: str | None,
+    total: int,
+    count: int,
+) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "level": level,
+        "memcg": memcg,
+        "page_kib": PAGE_KIB,
+        "total_pages": total,
+        "candidates": count,
+        "rank": [
+            {
+                "rank": place,
+                "pid": each.candidate.process.id.pid,
+                "comm": each.candidate.process.comm,
+                "rss_kib": each.candidate.memory.rss_kib,
+                "swap_kib": each.candidate.memory.swap_kib,
+                "pgtables_kib": each.candidate.memory.pgtables_kib,
+                "oom_score_adj": each.candidate.score,
+                "badness_pages": each.badness_pages,
+                "rule": rule.name if rule else None,
+            }
+            for place, each, rule in rows
+        ],
+    }

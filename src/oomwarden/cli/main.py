@@ -1,0 +1,216 @@
+"""``oomwarden``: the tree of commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from oomwarden import __version__
+from oomwarden.errors import ExitCode, explain
+
+_EPILOG = """\
+exit codes: 0 ok, 1 failed, 2 usage, 69 the kernel lacks something essential,
+77 not permitted, 78 configuration
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and tell its exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code = ExitCode(arguments.command(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # noqa: BLE001 - this is the place where errors become words
+        return explain(error, debug=arguments.debug)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the tree; each command's module is only loaded when that command is run."""
+    tree = argparse.ArgumentParser(
+        prog="oomwarden",
+        description="Ranks processes for the kernel's OOM killer, and explains every kill.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tree.add_argument("--version", action="version", version=f"oomwarden {__version__}")
+    tree.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = tree.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_guarding(commands)
+    _add_restoring(commands)
+    _add_looking(commands)
+    _add_configuring(commands)
+    return tree
+
+
+_Commands = argparse._SubParsersAction
+
+
+def _add_guarding(commands: _Commands[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="guard this machine, in the foreground")
+    _add_config(run)
+    run.add_argument("--dry-run", action="store_true", help="write nothing; say what would be")
+    run.add_argument("--once", action="store_true", help="apply the baseline and exit")
+    run.add_argument("--keep", action="store_true", help="do not give scores back at the end")
+    run.set_defaults(command=_run)
+
+    apply = commands.add_parser("apply", help="apply the scores at calm once, and exit")
+    source = apply.add_mutually_exclusive_group()
+    _add_config(source)
+    source.add_argument(
+        "--candidates", type=Path, metavar="FILE", help="a file of lines 'process_name score'"
+    )
+    apply.add_argument("--dry-run", action="store_true", help="write nothing; say what would be")
+    _add_format(apply)
+    apply.set_defaults(command=_apply)
+
+
+def _add_restoring(commands: _Commands[argparse.ArgumentParser]) -> None:
+    restore = commands.add_parser("restore", help="give back what a killed guard left changed")
+    _add_format(restore)
+    restore.set_defaults(command=_restore)
+
+
+def _add_looking(commands: _Commands[argparse.ArgumentParser]) -> None:
+    status = commands.add_parser("status", help="what the running guard sees and did")
+    _add_format(status)
+    status.set_defaults(command=_status)
+
+    rank = commands.add_parser("rank", help="whom the kernel would kill next, in order")
+    _add_config(rank)
+    rank.add_argument("--level", help="with the scores that the rules give at this level")
+    rank.add_argument("--memcg", metavar="PATH", help="in this memory cgroup, at its own limit")
+    rank.add_argument("--top", type=_count, default=20, help="how many to show (0: all; 20)")
+    _add_format(rank)
+    rank.set_defaults(command=_rank)
+
+    explain_pid = commands.add_parser("explain", help="which rule holds a process, and why")
+    explain_pid.add_argument("pid", type=_count, metavar="PID")
+    _add_config(explain_pid)
+    _add_format(explain_pid)
+    explain_pid.set_defaults(command=_explain)
+
+
+def _add_configuring(commands: _Commands[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser("check", help="find every problem in the configuration")
+    check.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="instead of what is found"
+    )
+    _add_format(check)
+    check.set_defaults(command=_check)
+
+    config = commands.add_parser("config", help="what is in force, and the schema for editors")
+    parts = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    show = parts.add_parser("show", help="every value in force, with the place it comes from")
+    _add_config(show)
+    _add_format(show)
+    show.set_defaults(command=_config_show)
+    schema = parts.add_parser("schema", help="print the JSON Schema of the configuration")
+    schema.set_defaults(command=_config_schema)
+
+    convert = commands.add_parser("convert", help="print a candidates file as configuration")
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.set_defaults(command=_convert)
+
+
+def _add_config(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help="use this one file alone")
+
+
+def _add_format(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format", choices=("text", "json"), default="text", help="for a person, or a program"
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.guarding import run
+
+    return run(
+        arguments.config,
+        once=arguments.once,
+        dry_run=arguments.dry_run,
+        keep=arguments.keep,
+        debug=arguments.debug,
+    )
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.guarding import apply
+
+    return apply(
+        arguments.config,
+        arguments.candidates,
+        dry_run=arguments.dry_run,
+        as_json=arguments.format == "json",
+    )
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.guarding import restore
+
+    return restore(as_json=arguments.format == "json")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.looking import status
+
+    return status(as_json=arguments.format == "json")
+
+
+def _rank(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.looking import rank
+
+    return rank(
+        arguments.config,
+        level=arguments.level,
+        memcg=arguments.memcg,
+        top=arguments.top,
+        as_json=arguments.format == "json",
+    )
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.explaining import explain_process
+
+    return explain_process(arguments.pid, arguments.config, as_json=arguments.format == "json")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.configuring import check
+
+    return check(arguments.files, as_json=arguments.format == "json")
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.configuring import show
+
+    return show(arguments.config, as_json=arguments.format == "json")
+
+
+def _config_schema(_arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.configuring import schema
+
+    return schema()
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.configuring import convert
+
+    return convert(arguments.file)
