@@ -1,0 +1,15 @@
+"""What a scenario asks of the machine that it is run on; read on the host, written beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The guest for one scenario; ``append`` goes to the kernel's command line."""
+
+    memory_mib: int = 1024
+    cpus: int = 2
+    append: tuple[str, ...] = ()
+    timeout_seconds: int = 240

@@ -1,0 +1,44 @@
+"""Every scenario on every kernel that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import kernels_asked
+from .machine import run_scenario
+from .scenarios.boot import SCRIBBLE
+
+if TYPE_CHECKING:
+    from .kernels import Kernel
+
+SCENARIOS = sorted(
+    path.stem for path in Path(__file__).parent.glob("scenarios/*.py") if path.stem != "__init__"
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each pair; without kernels one that says how to get them."""
+    asked = kernels_asked(metafunc.config)
+    metafunc.parametrize("kernel", asked or [None], indirect=True, ids=asked or ["none"])
+    metafunc.parametrize("scenario", SCENARIOS if asked else ["none"])
+
+
+@pytest.mark.guest
+def test_scenario(scenario: str, kernel: Kernel, out: Path, pytestconfig: pytest.Config) -> None:
+    """The guest's own verdict, with the failed checks and the end of its console."""
+    module = importlib.import_module(f"{__package__}.scenarios.{scenario}")
+    verdict = run_scenario(
+        kernel,
+        Path(str(module.__file__)),
+        module.NEEDS,
+        out,
+        kvm=bool(pytestconfig.getoption("--guests-kvm", default=False)),
+    )
+    if not verdict.ok:
+        pytest.fail(verdict.explain(), pytrace=False)
+    # What a guest writes stays in its memory, or is refused there: the host's files are its own.
+    assert not SCRIBBLE.exists()
