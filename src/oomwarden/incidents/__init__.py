@@ -1,0 +1,1 @@
+"""What is kept of every kill: incidents, and where they are stored."""
