@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="boot these kernels: series or Debian packages, separated by commas; "
         "'require' among them makes a guest that cannot be had a failure, as CI=true does",
     )
+    group.addoption(
+        "--guests-spread",
+        action="store_true",
+        help="run each scenario on one of the kernels, but on each what says that it needs each",
+    )
     group.addoption("--guests-kvm", action="store_true", help="let the guests use /dev/kvm")
     group.addoption(
         "--guests-out",

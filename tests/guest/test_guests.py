@@ -14,6 +14,7 @@ from .scenarios.boot import SCRIBBLE
 
 if TYPE_CHECKING:
     from .kernels import Kernel
+    from .needs import Needs
 
 SCENARIOS = sorted(
     path.stem for path in Path(__file__).parent.glob("scenarios/*.py") if path.stem != "__init__"
@@ -23,18 +24,27 @@ SCENARIOS = sorted(
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each pair; without kernels one that says how to get them."""
     asked = kernels_asked(metafunc.config)
-    metafunc.parametrize("kernel", asked or [None], indirect=True, ids=asked or ["none"])
-    metafunc.parametrize("scenario", SCENARIOS if asked else ["none"])
+    if not asked:
+        metafunc.parametrize(("kernel", "scenario"), [(None, "none")], indirect=["kernel"])
+        return
+    spread = bool(metafunc.config.getoption("--guests-spread", default=False))
+    pairs = [
+        (kernel, scenario)
+        for number, scenario in enumerate(SCENARIOS)
+        for kernel in (asked if not spread or _needs(scenario).every_kernel
+                       else [asked[number % len(asked)]])
+    ]  # fmt: skip
+    ids = ["-".join(pair) for pair in pairs]
+    metafunc.parametrize(("kernel", "scenario"), pairs, indirect=["kernel"], ids=ids)
 
 
 @pytest.mark.guest
 def test_scenario(scenario: str, kernel: Kernel, out: Path, pytestconfig: pytest.Config) -> None:
     """The guest's own verdict, with the failed checks and the end of its console."""
-    module = importlib.import_module(f"{__package__}.scenarios.{scenario}")
     verdict = run_scenario(
         kernel,
-        Path(str(module.__file__)),
-        module.NEEDS,
+        Path(__file__).parent / "scenarios" / f"{scenario}.py",
+        _needs(scenario),
         out,
         kvm=bool(pytestconfig.getoption("--guests-kvm", default=False)),
     )
@@ -42,3 +52,9 @@ def test_scenario(scenario: str, kernel: Kernel, out: Path, pytestconfig: pytest
         pytest.fail(verdict.explain(), pytrace=False)
     # What a guest writes stays in its memory, or is refused there: the host's files are its own.
     assert not SCRIBBLE.exists()
+
+
+def _needs(scenario: str) -> Needs:
+    """What a scenario says that it needs."""
+    needs: Needs = importlib.import_module(f"{__package__}.scenarios.{scenario}").NEEDS
+    return needs

@@ -21,7 +21,7 @@ from tests.guest.inside import (
 from tests.guest.needs import Needs
 from tests.guest.population import growing, make_cgroup, remove_cgroup, start
 
-NEEDS = Needs(timeout_seconds=180)
+NEEDS = Needs(every_kernel=True, timeout_seconds=180)
 
 CAP_SYS_RESOURCE = 24
 SCRIBBLE = Path(__file__).with_suffix(".scribble")

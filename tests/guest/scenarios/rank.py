@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NEEDS = Needs(timeout_seconds=400)
+NEEDS = Needs(every_kernel=True, timeout_seconds=400)
 
 ROUNDS = 30
 FEW = 3
