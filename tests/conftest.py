@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,11 @@ PSI = (
     "full avg10={full:.2f} avg60=0.00 avg300=0.00 total={full_us}\n"
 )
 STAT = (
-    "{pid} ({comm}) S {ppid} {pid} {pid} 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0 {start} "
+    "{pid} ({comm}) S {ppid} {pid} {session} 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0 {start} "
     "1000 100 0 0 0\n"
 )
 PF_KTHREAD = 0x00200000
+PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
 class Machine:
@@ -81,6 +83,7 @@ class Machine:
         rss_kib: int = 1000,
         swap_kib: int = 0,
         exe: str = "/usr/bin/env",
+        session: int | None = None,
         is_kernel_thread: bool = False,
     ) -> int:
         """Start a process, or let the one of that pid become another by an exec."""
@@ -98,14 +101,16 @@ class Machine:
                 pid=pid,
                 comm=comm,
                 ppid=parent,
+                session=pid if session is None else session,
                 start=start_ticks,
                 flags=PF_KTHREAD if is_kernel_thread else 0,
             )
         )
         (directory / "status").write_text(
-            f"Name:\t{comm}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
+            f"Name:\t{comm}\nPPid:\t{parent}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"
             f"VmRSS:\t{rss_kib:8} kB\nVmPTE:\t      40 kB\nVmSwap:\t{swap_kib:8} kB\n"
         )
+        (directory / "statm").write_text(f"9999 {rss_kib * 1024 // PAGE_BYTES} 9 9 0 99 0\n")
         (directory / "cgroup").write_text(f"0::{cgroup}\n")
         (directory / "cmdline").write_bytes(b"".join(part.encode() + b"\0" for part in cmdline))
         (directory / "exe").unlink(missing_ok=True)

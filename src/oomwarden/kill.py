@@ -24,7 +24,9 @@ class Record:
     """One record of the kernel log, freed of whatever its transport had put around it.
 
     ``text`` may have several lines where the transport keeps records whole (/dev/kmsg, the
-    journal). ``since_boot_us`` is the kernel's own clock, ``unix_us`` the time of day.
+    journal). ``since_boot_us`` is the kernel's own clock, ``unix_us`` the time of day, and
+    ``stamp`` that time as a log wrote it. A stamp that names no zone or no year is read as UTC
+    and as of 1972: good for telling how far two records are apart, and for nothing else.
     ``facility`` is 0 for the kernel itself; others wrote the record if it is anything else.
     ``caller`` is ``T123`` (a thread) or ``C4`` (a CPU) where the kernel adds it.
     """
@@ -38,6 +40,7 @@ class Record:
     caller: str | None = None
     boot_id: str | None = None
     is_continuation: bool = False
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

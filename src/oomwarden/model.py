@@ -5,7 +5,7 @@ Nothing here reads a file or a clock. Units are part of every name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from oomwarden.wording import printable
@@ -24,12 +24,17 @@ class ProcessId:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What one read of /proc/PID/stat tells of a process."""
+    """What one read of /proc/PID/stat tells of a process.
+
+    ``session`` is the pid of who began its session (setsid(2)); it is shared by all that are
+    born in the session, and outlives the one who began it.
+    """
 
     id: ProcessId
     comm: str
     parent_pid: int
     is_kernel_thread: bool
+    session: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         """``sshd (pid 812)``."""
@@ -67,11 +72,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ProcessMemory:
-    """What the kernel's badness counts of one process, in KiB (/proc/PID/status)."""
+    """What the kernel's badness counts of one process, in KiB (/proc/PID/status).
+
+    ``pmds_kib`` is what of its page tables is of their second level, where Linux told it apart
+    (4.0 to 4.14); ``is_admin`` is whether it has CAP_SYS_ADMIN, which once counted for it.
+    """
 
     rss_kib: int
     swap_kib: int
     pgtables_kib: int
+    pmds_kib: int = 0
+    is_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +192,9 @@ class Sense(Enum):
     PROCESS_EVENTS = "process events"
     CONTROL = "status socket"
     ORIGINALS = "original scores"
+    KERNEL_LOG = "kernel log"
+    KILL_COUNTER = "count of OOM kills"
+    INCIDENTS = "incident store"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,18 @@ NOT_EVEN_ROOT_WRITES = "/proc/sys/kernel/cap_last_cap"
 SLEEP = ["sleep", "60"]
 
 
+def wait_until(holds: Callable[[], object]) -> None:
+    """Wait for something that the kernel or another process will do."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it has not happened in time"
+        time.sleep(0.01)
+
+
 def wait_for_exec(pid: int) -> None:
     """Wait until a child has its own name and arguments: Popen returns in the middle of exec."""
     arguments = b"".join(os.fsencode(each) + b"\0" for each in SLEEP)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/cmdline").read_bytes() != arguments:
-        assert time.monotonic() < deadline, "the child never came to its program"
+    wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == arguments)
 
 
 @pytest.fixture

@@ -67,6 +67,26 @@ def test_limits_of_version_1(machine: Machine) -> None:
     assert limit_of(machine.root, "/") == MemoryLimit("/", None)
 
 
+def test_swap_counts_unless_there_is_no_swapping(machine: Machine) -> None:
+    """On version 2 the machine's swappiness holds for all, on version 1 each has its own."""
+    _cgroup(machine, "sys/fs/cgroup/a", memory__max="4096")
+    (machine.proc / "sys/vm").mkdir(parents=True)
+    (machine.proc / "sys/vm/swappiness").write_text("0\n")
+    of_version_2 = limit_of(machine.root, "/a")
+    top = "sys/fs/cgroup/memory"
+    for name, swappiness in (("b", "0"), ("c", "60")):
+        _cgroup(
+            machine,
+            f"{top}/{name}",
+            memory__limit_in_bytes="8192",
+            memory__swappiness=swappiness,
+        )
+
+    assert of_version_2 == MemoryLimit("/a", 4, swaps=False)
+    assert limit_of(machine.root, "/b") == MemoryLimit("/b", 8, swaps=False)
+    assert limit_of(machine.root, "/c") == MemoryLimit("/c", 8, swaps=True)
+
+
 def test_all_processes_below_are_in_it(machine: Machine) -> None:
     """A kill in a cgroup chooses among those of the cgroups below it, too."""
     _cgroup(machine, "sys/fs/cgroup/a", pids="1\n2\n")

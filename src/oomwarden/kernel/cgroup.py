@@ -21,13 +21,15 @@ class MemoryLimit:
     """What one memory cgroup may use, in KiB; None where it is not limited.
 
     ``with_swap_kib`` is the limit of memory and swap together (version 1), ``swap_kib`` that of
-    swap alone (version 2).
+    swap alone (version 2). ``swaps`` is false where its swappiness is 0: then the OOM killer
+    counts no swap in (mm/memcontrol.c, mem_cgroup_get_max).
     """
 
     path: str
     memory_kib: int | None
     swap_kib: int | None = None
     with_swap_kib: int | None = None
+    swaps: bool = True
 
 
 def parse_memory_path(data: bytes) -> str | None:
@@ -63,9 +65,12 @@ def limit_of(root: str, path: str) -> MemoryLimit | None:
     if _is_version_1(root):
         memory = _read_kib(directory, "memory.limit_in_bytes")
         with_swap = _read_kib(directory, "memory.memsw.limit_in_bytes")
-        return MemoryLimit(path, memory, with_swap_kib=with_swap)
-    swap = _read_kib(directory, "memory.swap.max")
-    return MemoryLimit(path, _read_kib(directory, "memory.max"), swap_kib=swap)
+        swaps = memory is None or _swaps(directory, "memory.swappiness")
+        return MemoryLimit(path, memory, with_swap_kib=with_swap, swaps=swaps)
+    memory, swap = _read_kib(directory, "memory.max"), _read_kib(directory, "memory.swap.max")
+    # On version 2 the machine's holds for all.
+    swaps = memory is None or _swaps(root, "proc/sys/vm/swappiness")
+    return MemoryLimit(path, memory, swap_kib=swap, swaps=swaps)
 
 
 def limits_above(root: str, path: str) -> Iterator[MemoryLimit]:
@@ -106,9 +111,17 @@ def _directory(root: str, path: str) -> str | None:
     return directory if os.path.isdir(directory) else None
 
 
+def _swaps(directory: str, name: str) -> bool:
+    try:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
+            return file.read().strip() != "0"
+    except OSError:
+        return True
+
+
 def _read_kib(directory: str, name: str) -> int | None:
     try:
-        with open(os.path.join(directory, name), encoding="ascii") as file:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
             text = file.read().strip()
     except OSError:
         return None

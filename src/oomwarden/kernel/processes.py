@@ -25,7 +25,7 @@ _NO_ANSWER = {errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.ENAMET
 
 
 def parse_stat(data: bytes) -> Process:
-    """Read ``pid (comm) state ppid ... flags ... starttime ...`` (proc(5)).
+    """Read ``pid (comm) state ppid pgrp session ... flags ... starttime ...`` (proc(5)).
 
     The name may hold spaces and parentheses: it ends at the last ``)``.
     """
@@ -36,6 +36,7 @@ def parse_stat(data: bytes) -> Process:
         comm=data[opening + 1 : closing].decode(errors="surrogateescape"),
         parent_pid=int(fields[1]),
         is_kernel_thread=bool(int(fields[6]) & _PF_KTHREAD),
+        session=int(fields[3]),
     )
 
 
@@ -91,6 +92,10 @@ class ProcessTable:
         """Tell for how long a process has lived, time of suspend included."""
         uptime_seconds = float(self._uptime.read().split(maxsplit=1)[0])
         return uptime_seconds - process.id.start_ticks / _TICKS_PER_SECOND
+
+    def uptime_ticks(self) -> int:
+        """Tell the time since boot in the ticks in which processes tell when they started."""
+        return round(float(self._uptime.read().split(maxsplit=1)[0]) * _TICKS_PER_SECOND)
 
     def newest_pid(self) -> int:
         """Tell the pid given out last, to threads too: unchanged means that nobody was born."""

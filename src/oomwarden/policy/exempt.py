@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from oomwarden.model import Process
+from oomwarden.wording import printable, size
 
 WHOLE_MACHINE = ""
 """The name of the pool that is the machine itself; any other pool is a cgroup path."""
@@ -54,6 +55,27 @@ def count_exempt(exempt: Iterable[Holding]) -> tuple[Pool, ...]:
                 name, size_kib, before.exempt_kib + holding.kib, before.processes + 1
             )
     return tuple(sorted(pools.values(), key=lambda pool: -pool.exempt_percent))
+
+
+def too_exempt(pools: Iterable[Pool], most_percent: float) -> tuple[Pool, ...]:
+    """Tell the pools of which exempt processes hold more than is allowed."""
+    return tuple(pool for pool in pools if pool.exempt_percent > most_percent)
+
+
+def describe(pool: Pool) -> str:
+    """``2 processes at -1000 hold 9.5 GiB, 60 % of this machine``."""
+    who = "1 process at -1000 holds" if pool.processes == 1 else None
+    who = who or f"{pool.processes} processes at -1000 hold"
+    where = f"cgroup {printable(pool.name)}" if pool.name != WHOLE_MACHINE else "this machine"
+    return f"{who} {size(pool.exempt_kib)}, {pool.exempt_percent:.0f} % of {where}"
+
+
+def describe_excess(pool: Pool, most_percent: float) -> str:
+    """Tell that too little is left to kill, on the machine or in a cgroup."""
+    return (
+        f"unkillable: {describe(pool)} ({most_percent:g} % are allowed): "
+        "in a shortage too little is left to kill"
+    )
 
 
 def why_not_exempt(newcomer: Holding, pools: Iterable[Pool], most_percent: float) -> str | None:
