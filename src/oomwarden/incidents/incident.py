@@ -106,6 +106,7 @@ class Incident:
     which one it was (``/proc/vmstat``, or a cgroup path). ``level`` was in force, with
     ``level_seconds`` since it was entered. ``predicted`` was ranked ``predicted_seconds``
     before. ``lost_records`` had been overwritten in the kernel's ring before we could read.
+    ``left_out`` says what was there and is not kept, because it was too much.
     """
 
     key: str
@@ -127,3 +128,4 @@ class Incident:
     kernel_release: str | None = None
     page_kib: int | None = None
     lost_records: int = 0
+    left_out: tuple[str, ...] = ()
