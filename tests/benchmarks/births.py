@@ -1,248 +1,249 @@
-"""Measures how soon after its exec a new process has its score, and what that costs.
+"""Measures how soon after its exec a new process has its score, and what that costs the guard.
 
-    python tests/benchmarks/births.py [--rate 50] [--storm 3000] [--seconds 10]
+    python tests/benchmarks/births.py [--rate 50] [--storm 3000] [--seconds 10] [--rounds 3]
 
-Runs twice: with so many long-lived births a second and nothing else, then with a storm of
-short-lived ones beside them. This process does what the guard's loop does for a birth: wait for
-events, let them settle, read the process, find its rule, write its score. Others give birth.
+A real ``oomwarden run`` guards the machine, with rules for 50 names of the benchmark's own: scores
+are only raised, so no privilege is needed for that. Others give birth, in process tables of their
+own: so many long-lived processes a second that a rule wants, then the same with a storm of
+short-lived ones beside them. Before that a boot script in a loop does the guard's work: every
+second, ``pgrep`` and a write.
 
-Latency is from the kernel's time stamp of the exec to the score written. An event is lost if
-a generator started a process of which the kernel never told. The score is written only to
-processes of the benchmark's own name, and only raised, so no privilege is needed for that.
+Latency is between two tracepoints of the kernel, the exec and the write of the score. An event is
+lost if the kernel dropped it before the guard read it (Drops in /proc/net/netlink), or if one of
+those that a rule wants never got its score.
 
-The storm wants a machine with nothing else to do; the pace that it reached is printed.
+The guard is told of processes in all process tables, but has to be in the machine's own itself:
+in ``unshare --pid`` it would be told of nothing. The storm wants a machine with nothing else to
+do; the pace that it reached is printed. Needs root.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import select
 import shutil
-import signal
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from oomwarden.config.candidates import candidates_to_rules, parse_candidates
-from oomwarden.kernel.oom_score_adj import ScoreFile
-from oomwarden.kernel.process_events import Births, ProcessEvents
-from oomwarden.kernel.processes import ProcessTable
-from oomwarden.policy.rules import Fact, Facts, RuleSet
-from oomwarden.policy.settle import Settling, advance
+# As a script, its own directory comes first on the path, and its modules are not found.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from tests.benchmarks.contenders import BASH_LOOP, Contenders, find  # noqa: E402
+from tests.benchmarks.generators import start_generator, write_brief_program  # noqa: E402
+from tests.benchmarks.resident import usage  # noqa: E402
+from tests.benchmarks.tracing import Birth, Trace, traced  # noqa: E402
 
 NAME = "bench-birth"
 SCORE = 300
 OTHER_NAMES = 49
-LIFE_SECONDS = 0.5
-"""How long those live who are to be given a score."""
+LIFE_SECONDS = 1.5
+"""How long those live who are to be given a score: a script that looks every second meets them."""
 
 STORM_GENERATORS = 2
-ELF_MACHINES = {
-    "x86_64": (62, bytes.fromhex("b83c000000 31ff 0f05")),
-    "aarch64": (183, bytes.fromhex("000080d2 a80b80d2 010000d4")),
-}
-"""exit(0) in the words of each processor, and the number of the processor."""
+START_SECONDS = 10
+SETTLE_SECONDS = 2.0
+STOP_SECONDS = 10
 
 CALM_P99_MS, STORM_P99_MS = 10.0, 50.0
 STORM_CPU_US = 20.0
+OF_A_SCRIPT = 0.01
 
 
-@dataclass(slots=True)
-class Seen:
-    """What the consumer saw: events by pid, latencies of the scores written."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many are born each second: long-lived ones that a rule wants, and a storm of others."""
 
-    pids: Counter[int] = field(default_factory=Counter)
-    latencies_ms: list[float] = field(default_factory=list)
-    overruns: int = 0
-    wakes: int = 0
+    rate: float
+    storm: float
+    seconds: float
+
+    def __str__(self) -> str:
+        """``50/s + 3000/s``."""
+        return f"{self.rate:g}/s" + f" + {self.storm:g}/s" * bool(self.storm)
 
 
-class Consumer:
-    """The guard's loop as far as births go: events, settling, process table, rules, scores."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one run: CPU time is the guard's own, of all of its threads."""
 
-    def __init__(self) -> None:
-        """Subscribe; from here on every birth is seen."""
+    births: tuple[Birth, ...]
+    execs: int
+    drops: int
+    cpu_us: float
+    wakes: float
+    seconds: float
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Of those who got their score."""
+        return [each.latency_ms for each in self.births if each.latency_ms is not None]
+
+    def percentile_ms(self, percent: int) -> float:
+        """Tell within which time so many of them had it."""
+        return statistics.quantiles(self.latencies_ms, n=100)[percent - 1]
+
+    @property
+    def without_score(self) -> int:
+        """Count those who never got it."""
+        return len(self.births) - len(self.latencies_ms)
+
+
+class Bench:
+    """Where programs lie, and whom the births are traced by."""
+
+    def __init__(self, directory: Path, contenders: Contenders, trace: Trace) -> None:
+        """Write the programs and the rules."""
+        self._directory = directory
+        self._contenders = contenders
+        self._trace = trace
+        self._brief = write_brief_program(directory / "brief")
+        self.config = directory / "config.yaml"
         names = [NAME, *(f"bench-rule-{number:02}" for number in range(OTHER_NAMES))]
-        lines = "".join(f"{name} {SCORE}\n" for name in names)
-        self._rules = RuleSet(candidates_to_rules(parse_candidates(lines, "benchmark")))
-        self._table = ProcessTable("/")
-        self._events = ProcessEvents()
-        self._epoll = select.epoll()
-        self._epoll.register(self._events.fileno(), select.EPOLLIN)
-        self._settling = Settling(at_monotonic=time.monotonic())
-        self._resume_at: float | None = None
+        rules = (f"  - {{name: {name}, match: {{comm: {name}}}, score: {SCORE}}}" for name in names)
+        self.config.write_text("\n".join(["levels: []", "rules:", *rules, ""]))
 
-    def run(self, generators: list[subprocess.Popen[bytes]]) -> Seen:
-        """Handle births until all generators have ended and everything of theirs is read."""
-        seen = Seen()
-        running = {os.pidfd_open(generator.pid): generator for generator in generators}
-        for pidfd in running:
-            self._epoll.register(pidfd, select.EPOLLIN)
-        while running:
-            ready = self._wait()
-            seen.wakes += 1
-            for fd in ready & running.keys():
-                self._epoll.unregister(fd)
-                os.close(fd)
-                running.pop(fd).wait()
-            if self._resume_at is None:
-                if self._events.fileno() in ready:
-                    self._turn(seen)
-            elif time.monotonic() >= self._resume_at:
-                self._turn(seen)
-        self._turn(seen)
-        return seen
+    def script(self, pace: Pace) -> Result:
+        """Let the boot script do the work, over and over."""
+        candidates = self._directory / "candidates"
+        candidates.write_text(f"{NAME} {SCORE}\n")
+        loop = f"while :; do {BASH_LOOP}sleep 1; done 2>/dev/null"
+        loop = loop.replace('"$1"', str(candidates))
+        with _running([str(self._contenders.bash), "-c", loop], {}) as process:
+            return self._measure(process.pid, pace)
 
-    def close(self) -> None:
-        """Unsubscribe."""
-        self._epoll.close()
-        self._events.close()
-        self._table.close()
+    @contextmanager
+    def guard(self) -> Iterator[int]:
+        """Start a guard and wait until it answers; tell its pid."""
+        own = {
+            name: str(self._directory / "run")
+            for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "XDG_STATE_HOME")
+        }
+        (self._directory / "run").mkdir(exist_ok=True)
+        environ = {**os.environ, **own}
+        command = self._contenders.oomwarden("run", "--config", str(self.config))
+        with _running(command, environ) as process:
+            deadline = time.monotonic() + START_SECONDS
+            ask = self._contenders.oomwarden("status")
+            while subprocess.run(ask, env=environ, capture_output=True, check=False).returncode:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError("the guard does not come up")
+            time.sleep(SETTLE_SECONDS)
+            yield process.pid
 
-    def _wait(self) -> set[int]:
-        seconds = -1.0
-        if self._resume_at is not None:
-            seconds = max(0.0, self._resume_at - time.monotonic())
-        return {fd for fd, _ in self._epoll.poll(seconds)}
+    def measure(self, pid: int, pace: Pace) -> Result:
+        """Let others give birth while the guard with this pid is at work."""
+        return self._measure(pid, pace)
 
-    def _turn(self, seen: Seen) -> None:
-        births = self._events.read()
-        now = time.monotonic()
-        self._settling = advance(self._settling, len(births.at_ns), now)
-        was_settling = self._resume_at is not None
-        self._resume_at = now + self._settling.seconds if self._settling.seconds else None
-        # An event or an overrun that we do not want to read yet would wake us over and over.
-        if self._resume_at is not None and not was_settling:
-            self._epoll.unregister(self._events.fileno())
-        elif self._resume_at is None and was_settling:
-            self._epoll.register(self._events.fileno(), select.EPOLLIN)
-        self._handle(births, seen)
-
-    def _handle(self, births: Births, seen: Seen) -> None:
-        seen.overruns += births.lost
-        seen.pids.update(births.pids)
-        for pid, at_ns in births.at_ns.items():
-            process = self._table.read(pid)
-            if process is None:
-                continue
-            rule = self._rules.find(Facts(process.comm))
-            # These rules ask for names alone, so no further fact is ever wanted.
-            if rule is None or isinstance(rule, Fact):
-                continue
-            try:
-                file = ScoreFile("/", process.id)
-            except ProcessLookupError:
-                continue
-            try:
-                file.write(rule.score)
-            except ProcessLookupError:
-                continue
-            finally:
-                file.close()
-            seen.latencies_ms.append((time.monotonic_ns() - at_ns) / 1e6)
+    def _measure(self, pid: int, pace: Pace) -> Result:
+        self._trace.births()
+        life = [str(LIFE_SECONDS)]
+        plans = [(self._directory / NAME, life, pace.rate)]
+        share = pace.storm / STORM_GENERATORS
+        plans += [(self._brief, [], share)] * (STORM_GENERATORS if share else 0)
+        execs, dropped = self._trace.execs(), drops(pid)
+        before, begin = usage(pid), time.monotonic()
+        generators = [start_generator(*plan, pace.seconds) for plan in plans]
+        for generator in generators:
+            if generator.wait():
+                raise RuntimeError(f"a generator failed with {generator.returncode}")
+        seconds, after = time.monotonic() - begin, usage(pid)
+        return Result(
+            births=tuple(self._trace.births()),
+            execs=self._trace.execs() - execs,
+            drops=drops(pid) - dropped,
+            cpu_us=after["cpu_us"] - before["cpu_us"],
+            wakes=after["wakes"] - before["wakes"],
+            seconds=seconds,
+        )
 
 
-def write_brief_program(path: Path) -> Path:
-    """Make the smallest program that ends: loading a C library takes longer than all the rest."""
-    known = ELF_MACHINES.get(os.uname().machine)
-    if known is None or sys.byteorder != "little":
-        return Path(shutil.which("true") or "/bin/true")
-    machine, code = known
-    base, start = 0x400000, 64 + 56
-    size = start + len(code)
-    head = struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 2, machine, 1,
-                       base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0)  # fmt: skip
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x10000)
-    path.write_bytes(head + segment + code)
-    path.chmod(0o755)
-    return path
+def drops(pid: int) -> int:
+    """Count the messages that the kernel could not leave with a process, in all its sockets."""
+    links = (f"/proc/{pid}/fd/{fd}" for fd in os.listdir(f"/proc/{pid}/fd"))
+    inodes = {os.readlink(link) for link in links if os.path.lexists(link)}
+    rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
+    return sum(int(row[8]) for row in rows if f"socket:[{row[9]}]" in inodes)
 
 
-def generate(program: str, arguments: list[str], rate: float, seconds: float) -> list[int]:
-    """Start a program so often; tell the pids. Those that live on are nobody's to wait for."""
-    is_brief = not arguments
-    if not is_brief:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    pids: list[int] = []
-    start = time.monotonic()
-    while (now := time.monotonic()) < start + seconds:
-        due = start + len(pids) / rate
-        if due > now:
-            time.sleep(due - now)
-        pid = os.posix_spawn(program, [Path(program).name, *arguments], {})
-        pids.append(pid)
-        if is_brief:
-            os.waitpid(pid, 0)
-    return pids
+@contextmanager
+def _running(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a daemon of which only the end, if it is early, is of interest."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            env=environ or None,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+            is_early = process.poll() is not None
+        finally:
+            process.terminate()
+            process.wait(STOP_SECONDS)
+        if is_early:
+            output.seek(0)
+            raise RuntimeError(output.read().decode(errors="replace"))
 
 
-def start_generator(
-    program: Path, arguments: list[str], rate: float, seconds: float, result: Path
-) -> subprocess.Popen[bytes]:
-    """Let another process generate; it leaves the pids in a file when it ends."""
-    plan = json.dumps([str(program), arguments, rate, seconds, str(result)])
-    # It needs nothing of the project, so it starts at once.
-    return subprocess.Popen([sys.executable, __file__, "--generate", plan])
-
-
-def measure(directory: Path, rate: float, storm: float, seconds: float) -> bool:
-    """Do one run and print it; tell whether the budgets are kept. ``storm`` 0: without one."""
-    program = directory / NAME
-    plans = [(program, [str(LIFE_SECONDS)], rate)]
-    brief = write_brief_program(directory / "brief")
-    plans += [(brief, [], storm / STORM_GENERATORS)] * (STORM_GENERATORS if storm else 0)
-    results = [directory / f"pids-{number}" for number in range(len(plans))]
-    consumer = Consumer()
-    try:
-        generators = [
-            start_generator(*plan, seconds, result)
-            for plan, result in zip(plans, results, strict=True)
-        ]
-        begin, cpu = time.monotonic(), time.process_time()
-        seen = consumer.run(generators)
-        cpu, elapsed = time.process_time() - cpu, time.monotonic() - begin
-    finally:
-        consumer.close()
-    started = Counter(pid for result in results for pid in json.loads(result.read_text()))
-    return _print(f"{rate:g}/s" + f" + {storm:g}/s" * bool(storm), started, seen, cpu, elapsed)
-
-
-def _print(title: str, started: Counter[int], seen: Seen, cpu: float, elapsed: float) -> bool:
-    is_storm = "+" in title
-    lost = (started - seen.pids).total()
-    events = seen.pids.total()
-    cpu_us = cpu * 1e6 / events
-    p50, p99 = (statistics.quantiles(seen.latencies_ms, n=100)[place] for place in (49, 98))
-    most_ms = STORM_P99_MS if is_storm else CALM_P99_MS
+def tell(title: str, result: Result, p99_ms: float | None, cpu_us: float | None) -> bool:
+    """Print one run; tell whether its budgets are kept. Without any it is not the guard's."""
     print(
-        f"{title}: {started.total() / elapsed:.0f} exec/s done, {events} events, "
-        f"{len(seen.latencies_ms)} scores written, {seen.wakes / elapsed:.0f} wake-ups/s"
+        f"{title}: {result.execs / result.seconds:.0f} exec/s on this machine, "
+        f"{len(result.latencies_ms)} scores written, {result.wakes / result.seconds:.0f} "
+        f"wake-ups/s, load {os.getloadavg()[0]:.1f}"
     )
+    none_lost = None if p99_ms is None else 0
     kept = [
-        _row("exec to score written, p50", p50, "ms", None),
-        _row("exec to score written, p99", p99, "ms", most_ms),
-        _row("exec to score written, max", max(seen.latencies_ms), "ms", None),
-        _row("events lost", lost, "", 0),
-        _row("overruns of the buffer", seen.overruns, "", 0),
-        _row("CPU for each exec", cpu_us, "us", STORM_CPU_US if is_storm else None),
-        _row("CPU", 100 * cpu / elapsed, "% of one", None),
+        _row("exec to score written, p50", result.percentile_ms(50), "ms", None),
+        _row("exec to score written, p99", result.percentile_ms(99), "ms", p99_ms),
+        _row("exec to score written, max", max(result.latencies_ms), "ms", None),
+        _row("events dropped", result.drops, "", none_lost),
+        _row("never given a score", result.without_score, "", none_lost),
     ]
+    if p99_ms is not None:
+        # What a script starts, and what that uses, is not counted.
+        kept.append(_row("CPU for each exec", result.cpu_us / result.execs, "us", cpu_us))
+        _row("CPU", result.cpu_us / result.seconds / 1e4, "% of one", None)
     return all(kept)
 
 
 def _row(name: str, value: float, unit: str, budget: float | None) -> bool:
     is_kept = budget is None or value <= budget
     verdict = "" if budget is None else f"  budget {budget:g}: {'pass' if is_kept else 'FAIL'}"
-    print(f"  {name:28}{value:10.4g} {unit}{verdict}")
+    print(f"  {name:30}{value:10.4g} {unit}{verdict}")
     return is_kept
+
+
+def run(bench: Bench, contenders: Contenders, arguments: argparse.Namespace) -> bool:
+    """Do all rounds and print them; tell whether the budgets are kept."""
+    calm = Pace(arguments.rate, 0, arguments.seconds)
+    storm = Pace(arguments.rate, arguments.storm, arguments.seconds)
+    kept, ratios = [], []
+    for number in range(1, arguments.rounds + 1):
+        script = None
+        if contenders.bash and contenders.pgrep:
+            script = bench.script(calm)
+            tell(f"round {number}, a script every second, {calm}", script, None, None)
+        with bench.guard() as pid:
+            result = bench.measure(pid, calm)
+            kept.append(tell(f"round {number}, {calm}", result, CALM_P99_MS, None))
+            stormy = bench.measure(pid, storm)
+            kept.append(tell(f"round {number}, {storm}", stormy, STORM_P99_MS, STORM_CPU_US))
+        if script is not None:
+            ratios.append(result.percentile_ms(99) / script.percentile_ms(99))
+    if ratios:
+        title = "p99, oomwarden / a script every second"
+        kept.append(_row(title, statistics.median(ratios), "", OF_A_SCRIPT))
+    return all(kept)
 
 
 def main() -> int:
@@ -250,24 +251,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=50, help="long-lived births a second")
     parser.add_argument("--storm", type=float, default=3000, help="short-lived births a second")
-    parser.add_argument("--seconds", type=float, default=10, help="for each of the two runs")
-    parser.add_argument("--generate", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=10, help="for each run")
+    parser.add_argument("--rounds", type=int, default=3, help="each a script, calm and a storm")
+    parser.add_argument(
+        "--python", type=Path, default=Path(sys.executable), help="interpreter that has oomwarden"
+    )
     arguments = parser.parse_args()
-    if arguments.generate is not None:
-        program, given, rate, seconds, result = json.loads(arguments.generate)
-        Path(result).write_text(json.dumps(generate(program, given, rate, seconds)))
-        return 0
+    contenders, _ = find(arguments.python, None)
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        shutil.copy(shutil.which("sleep") or "/bin/sleep", directory / NAME)
+        program = Path(name) / NAME
+        shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
         try:
-            kept = [
-                measure(directory, arguments.rate, storm, arguments.seconds)
-                for storm in (0, arguments.storm)
-            ]
+            with traced(program, SCORE) as trace:
+                is_kept = run(Bench(Path(name), contenders, trace), contenders, arguments)
         except OSError as error:
-            sys.exit(f"no process events to be had here: {error}")
-    return 0 if all(kept) else 1
+            sys.exit(f"this cannot be measured here: {error}")
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from oomwarden.config.schema import CALM
 from oomwarden.guard.accounts import read_uid_min
 from oomwarden.guard.events import Events
 from oomwarden.guard.loop import Edges, Guard, Options
+from oomwarden.guard.originals import Originals
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier
 from oomwarden.kernel.processes import ProcessTable
@@ -31,6 +33,7 @@ IDLE_SECONDS = 3.0
 HOT_TURNS = 1000
 COLD_TURNS = 50
 CACHE_BYTES = 64 * 1024 * 1024
+TMPFS = Path("/dev/shm")  # noqa: S108 - a fresh directory is made there
 
 
 def cpu_seconds() -> float:
@@ -88,10 +91,12 @@ def tick(file: str) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _guard(file: str, *, dry_run: bool) -> Iterator[Guard]:
-    """Make a guard that has done its first turn, without a socket and without a loop."""
+    """Make a guard that has done its first turn, with a journal, but no socket and no loop."""
     config = load_config(Path(file)).require()
     processes = ProcessTable(ROOT)
-    with Events() as events:
+    # The journal lies on a tmpfs, as in /run.
+    where = TMPFS if TMPFS.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=where) as directory, Events() as events:
         edges = Edges(
             uid_min=read_uid_min(ROOT),
             clock=time.monotonic,
@@ -100,6 +105,7 @@ def _guard(file: str, *, dry_run: bool) -> Iterator[Guard]:
             processes=processes,
             control=None,
             notifier=Notifier({}),
+            originals=None if dry_run else Originals(directory),
         )
         guard = Guard(config, Options(dry_run=dry_run), edges, most_open=1024)
         guard._turn(set(), time.monotonic())

@@ -32,9 +32,9 @@ def idle(contenders: Contenders, seconds: float, rounds: int) -> list[Row]:
         time.sleep(SETTLE_SECONDS)
         births = _births()
         for _ in range(rounds):
-            readings.append({name: _usage(pid) for name, pid in pids.items()})
+            readings.append({name: usage(pid) for name, pid in pids.items()})
             time.sleep(seconds / rounds)
-        readings.append({name: _usage(pid) for name, pid in pids.items()})
+        readings.append({name: usage(pid) for name, pid in pids.items()})
         births = _births() - births
     if "oomwarden" not in pids:
         return []
@@ -125,7 +125,7 @@ def _is_guarded(contenders: Contenders) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _usage(pid: int) -> Usage:
+def usage(pid: int) -> Usage:
     """Tell the CPU time and the voluntary sleeps of all threads since their start."""
     cpu_ns = wakes = 0
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -15,7 +15,7 @@ import pytest
 from oomwarden.kernel.processes import ProcessTable
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 SLEEPER = f"oomw-{os.getpid()}"
 """A name that no other process of this machine has, not even in another run of these tests."""
 

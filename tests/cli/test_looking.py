@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import SLEEPER, Cli
+from tests.kernel.before_exec import child_in_vfork
 
 CONFIG = """\
 rules:
@@ -39,6 +40,19 @@ def test_rank_adds_up(cli: Cli) -> None:
     badness = [row["badness_pages"] for row in rows]
     assert badness == sorted(badness, reverse=True)
     assert os.getpid() in {row["pid"] for row in rows}
+
+
+def test_rank_tells_the_arithmetic_and_who_never_dies(cli: Cli, tmp_path: Path) -> None:
+    """How this kernel computes, and for whoever has no badness, why."""
+    with child_in_vfork(tmp_path) as (child, parent):
+        document = json.loads(cli("rank", "--top", "0", "--format", "json").stdout)
+
+    assert set(document["formula"]) == {"page_tables", "root_bonus", "signed", "of_equals"}
+    assert document["kills_who_asks"] is False
+    assert all((row["never"] is None) != (row["badness_pages"] is None) for row in document["rank"])
+    why = {row["pid"]: row["never"] for row in document["rank"]}
+    assert why[child] == "it uses its parent's memory until its exec (vfork)"
+    assert why[parent] is None
 
 
 def test_rank_at_another_level(cli: Cli, config_file: Path, start: Callable[[str], int]) -> None:
@@ -105,6 +119,19 @@ def test_explain_says_why_not(cli: Cli, tmp_path: Path, start: Callable[[str], i
     assert "  no  unit is a.service" in text
 
 
+def test_explain_says_why_somebody_never_dies(cli: Cli, tmp_path: Path) -> None:
+    """Whom the kernel passes over is told with the reason."""
+    file = tmp_path / "empty.yaml"
+    file.write_text("rules: []\n")
+    with child_in_vfork(tmp_path) as (child, _):
+        text = cli("explain", child, "--config", file).stdout
+        document = json.loads(cli("explain", child, "--config", file, "--format", "json").stdout)
+
+    why = "it uses its parent's memory until its exec (vfork)"
+    assert f"badness  none: the kernel never kills it: {why}" in text
+    assert (document["badness_pages"], document["never"]) == (None, why)
+
+
 def test_explain_of_nobody(cli: Cli) -> None:
     """A pid that nobody has is a clear failure."""
     done = cli("explain", 2**22)
@@ -124,6 +151,7 @@ def test_check_is_silent_about_nothing(cli: Cli, config_file: Path, tmp_path: Pa
     assert good.stdout.startswith("valid: 1 rules")
     assert f"{bad}:1:44: error: rules[0].score: 1001 is outside" in wrong.stdout
     assert document["valid"] is False
+    assert document["machine"] == [None]
     assert document["problems"][0]["path"] == "rules[0].score"
 
 

@@ -13,6 +13,7 @@ from oomwarden.guard.events import Events
 from oomwarden.guard.loop import Edges, Guard, Options
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier
+from oomwarden.guard.witness import Sources
 from oomwarden.kernel.processes import ProcessTable
 
 HERE = Origin("test.yaml", 1)
@@ -82,6 +83,7 @@ def guard(  # noqa: PLR0913 - the edges that a test may want to replace
     dry_run: bool = False,
     keep: bool = False,
     config_file: str | None = None,
+    sources: Sources | None = None,
 ) -> Guard:
     """A guard of a machine made of files, driven by a script."""
     edges = Edges(
@@ -92,6 +94,7 @@ def guard(  # noqa: PLR0913 - the edges that a test may want to replace
         processes=ProcessTable(root),
         control=None,
         notifier=Notifier({}),
+        sources=sources,
     )
     options = Options(config_file=config_file, dry_run=dry_run, keep=keep)
     return Guard(settings, options, edges, most_open=2)

@@ -13,8 +13,9 @@ from tests.conftest import Machine
 from tests.guard.helpers import Script, config, guard, rule
 
 from oomwarden.guard import originals
+from oomwarden.guard.lineage import Donor
 from oomwarden.guard.loop import Guard
-from oomwarden.guard.originals import Originals, parse_originals, read_originals
+from oomwarden.guard.originals import Originals, parse_originals
 from oomwarden.model import ProcessId
 from oomwarden.policy.plan import Given
 
@@ -68,7 +69,7 @@ def test_the_next_guard_puts_right_what_a_killed_one_left(
 def test_a_reused_pid_is_not_touched(machine: Machine, tmp_path: Path) -> None:
     """The journal knows processes by pid and start time."""
     machine.start(10, "web", score=100)
-    (tmp_path / "originals").write_bytes(b"10 1 0 100\n")
+    (tmp_path / "originals").write_bytes(b"10 1 0 100 1 10 /\n")
 
     _journalling(guard(machine.root, config(), Script()), tmp_path).run()
 
@@ -76,13 +77,16 @@ def test_a_reused_pid_is_not_touched(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_the_last_line_of_a_process_counts() -> None:
-    """Later lines take the place of earlier ones; a line without its end was never finished."""
-    data = b"1 2 0 100\n3 4 0 -900\n1 2 0 500\n5 6 0 1"
+    """Later lines add to earlier ones; a line without its end was never finished."""
+    data = b"1 2 0 100 5 1 /a b\n3 4 0 -900 6 3 /\n1 2 0 500 7 1 /a b\nnonsense\n5 6 0 1"
 
-    assert parse_originals(data) == {
-        ProcessId(1, 2): Given(0, 500),
-        ProcessId(3, 4): Given(0, -900),
+    donors, latest = parse_originals(data)
+
+    assert donors == {
+        ProcessId(1, 2): Donor(ProcessId(1, 2), 0, 1, "/a b", [(5, 100), (7, 500)]),
+        ProcessId(3, 4): Donor(ProcessId(3, 4), 0, 3, "/", [(6, -900)]),
     }
+    assert latest == ProcessId(1, 2)
 
 
 @given(st.binary())
@@ -91,21 +95,55 @@ def test_any_bytes_are_a_journal(data: bytes) -> None:
     parse_originals(data)
 
 
-def test_the_journal_does_not_grow_without_end(tmp_path: Path) -> None:
-    """Above its size it is written anew with what still matters."""
-    journal = Originals(str(tmp_path))
-    alive, dead = ProcessId(1, 1), ProcessId(2, 2)
-    journal.note(dead, Given(0, 1))
-    journal.forget(dead)
+def _noted(pid: int, *scores: int) -> Donor:
+    """Somebody who had 7 before us, in a cgroup of any name."""
+    name = b"/\xff name".decode(errors="surrogateescape")
+    return Donor(ProcessId(pid, 2), 7, 3, name, [(9, score) for score in scores])
 
-    for turn in range(originals.MOST_BYTES // 8):
-        journal.note(alive, Given(0, turn % 1000))
+
+def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+    """Also by a guard that was killed before it, whose last line has no end."""
+    (tmp_path / "originals").write_bytes(b"10 2 7 1")
+    journal = Originals(str(tmp_path))
+    journal.note(_noted(11, 100))
     journal.close()
 
+    assert Originals(str(tmp_path)).donors == {ProcessId(11, 2): _noted(11, 100)}
+
+
+def test_the_journal_does_not_grow_without_end(tmp_path: Path) -> None:
+    """Above its size it is written anew with what still matters: the dead for a while, too."""
+    (tmp_path / "originals").write_bytes(b"4 2 0 100 9 3 /\n")
+    journal = Originals(str(tmp_path))
+    for pid in range(1000, 1001 + originals.MOST_ENDED):
+        journal.note(_noted(pid, 1))
+        journal.forget(ProcessId(pid, 2))
+
+    for turn in range(originals.MOST_BYTES // 16):
+        journal.note(_noted(5, turn % 1000))
+    journal.close()
+    left = set(Originals(str(tmp_path)).left_behind)
+
     assert (tmp_path / "originals").stat().st_size < originals.MOST_BYTES
-    assert set(read_originals(str(tmp_path))) == {alive}
+    assert {ProcessId(4, 2), ProcessId(5, 2), ProcessId(1001, 2)} <= left
+    assert ProcessId(1000, 2) not in left
+
+
+@pytest.mark.parametrize("score", [300, 600, 7, 0])
+def test_the_last_write_may_not_have_been_made(tmp_path: Path, score: int) -> None:
+    """Killed between line and write, the guard has left the value before, or one between."""
+    journal = Originals(str(tmp_path))
+    journal.note(_noted(5, 300, 600))
+    journal.note(_noted(6, 300))
+    journal.note(_noted(6, 300, 600))
+    journal.close()
+    left = Originals(str(tmp_path))
+
+    assert left.settle(ProcessId(6, 2), score) == Given(before=7, last=score)
+    assert left.settle(ProcessId(6, 2), 555) == Given(before=7, last=600)
+    assert left.settle(ProcessId(5, 2), score) == Given(before=7, last=600)
 
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     """A machine that was never guarded has nothing to put right."""
-    assert read_originals(str(tmp_path)) == {}
+    assert Originals(str(tmp_path)).left_behind == {}

@@ -11,6 +11,7 @@ import pytest
 from tests.guard.helpers import HERE, Script, config, guard, no_trigger, rule
 
 from oomwarden.config.schema import ANY_OTHER, KillOrder, Metric, Threshold
+from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.control import ControlServer
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.roster import RECONCILE_SECONDS, Judge, Roster
@@ -37,10 +38,14 @@ def at_rest(machine: Machine) -> tuple[Quiet, LevelState]:
     processes = ProcessTable(machine.root)
     roster = Roster(processes, Judge(processes, SETTINGS.rules, 1000))
     state = LevelState()
+    chronicle = Chronicle(processes)
     for now in (NOW - 4, NOW):
-        state, _ = advance(state, senses.sample(now), LADDER)
+        sample = senses.sample(now)
+        state, _ = advance(state, sample, LADDER)
         roster.look(now)
-    return Quiet(senses, roster), state
+        chronicle.note(sample, state.name)
+        chronicle.survey(roster.started, roster.rules, now)
+    return Quiet(senses, roster, chronicle), state
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,23 @@ def test_another_rule_is_a_change(machine: Machine) -> None:
     assert told == [[RULES[0]], [], [RULES[1]], [None], []]
 
 
+def test_unmet_parents_are_read_with_a_child_and_come_before_it(machine: Machine) -> None:
+    """The kernel tells of execs only: who has forked in between was never told of."""
+    machine.start(10, "web")
+    seen = roster(machine)
+    seen.look(NOW)
+    machine.start(11, "web", parent=10, age_seconds=0)
+    machine.start(12, "other", parent=11, age_seconds=0)
+    machine.start(13, "sh", parent=12, age_seconds=0)
+    machine.start(14, "lost", parent=99, age_seconds=0)
+
+    changes, gone = seen.look_at([13, 14], NOW)
+
+    assert [each.process.id.pid for each in changes] == [11, 12, 13, 14]
+    assert gone == []
+    assert len(seen) == 5
+
+
 def test_the_next_owner_of_a_pid_is_somebody_else(machine: Machine) -> None:
     """The one before has ended, whatever its name was."""
     machine.start(10, "web")

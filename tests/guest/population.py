@@ -64,6 +64,7 @@ def start(  # noqa: PLR0913 - each is a property that the kernel knows of a proc
     score: int = 0,
     uid: int = 0,
     cgroup: Path | None = None,
+    own_session: bool = False,
     holding: Callable[[], object] | None = None,
     then: Callable[[], None] | None = None,
 ) -> Born:
@@ -76,6 +77,8 @@ def start(  # noqa: PLR0913 - each is a property that the kernel knows of a proc
 
     def become() -> object:
         write("/proc/self/oom_score_adj", str(score))
+        if own_session:
+            os.setsid()
         if cgroup is not None:
             write(cgroup / "cgroup.procs", str(os.getpid()))
         if uid:
@@ -98,6 +101,82 @@ def start(  # noqa: PLR0913 - each is a property that the kernel knows of a proc
     os.read(ready, 1)
     os.close(ready)
     return Born(pid, name)
+
+
+@dataclass(slots=True)
+class Family:
+    """A process that bears children as it is told to."""
+
+    head: Born
+    orders: int
+    answers: int
+
+    def bear(self, how: str, *, count: int = 1) -> list[int]:
+        """Tell the pids of as many born in one of the WAYS, whose exec may still be to come."""
+        pids = []
+        for _ in range(count):
+            os.write(self.orders, f"{how}\n".encode())
+            pids.append(int(os.read(self.answers, 20)))
+        return pids
+
+
+def family(name: str, *, score: int = 0, cgroup: Path | None = None) -> Family:
+    """Somebody who bears children; as a daemon or a shell's job it has a session of its own."""
+    their_orders, orders = os.pipe()
+    answers, their_answers = os.pipe()
+
+    def live() -> None:
+        while how := os.read(their_orders, 20).decode().strip():
+            WAYS[how](their_answers)
+
+    head = start(name, score=score, cgroup=cgroup, own_session=True, then=live)
+    os.close(their_orders)
+    os.close(their_answers)
+    return Family(head, orders, answers)
+
+
+def _fork(answers: int) -> None:
+    """Bear a child that stays what it is: no exec, no other name."""
+    if os.fork() == 0:
+        os.write(answers, b"%d" % os.getpid())
+        _sleep()
+
+
+def _program(answers: int) -> None:
+    """Bear a child that becomes another program."""
+    if os.fork() == 0:
+        _become_sleep(answers)
+
+
+def _deep(answers: int) -> None:
+    """Bear a grandchild that becomes another program; the child waits for it, as cron's does."""
+    if os.fork() == 0:
+        if os.fork() == 0:
+            _become_sleep(answers)
+        _sleep()
+
+
+def _orphan(answers: int) -> None:
+    """Bear a grandchild that becomes another program once the child has ended."""
+    child = os.fork()
+    if child == 0:
+        parent = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            _become_sleep(answers)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _become_sleep(answers: int) -> NoReturn:
+    """Say who it is and be another program: its name is ``sleep``."""
+    os.write(answers, b"%d" % os.getpid())
+    # A shell in between would be one more program.
+    os.execv("/bin/sleep", ["sleep", "3600"])  # noqa: S606
+
+
+WAYS = {"fork": _fork, "program": _program, "deep": _deep, "orphan": _orphan}
 
 
 def growing(mib_per_second: float, limit_mib: int) -> Callable[[], None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oomwarden.cli.output import complain, say, say_json
+from oomwarden.cli.unkillable import Outlook, look_ahead
 from oomwarden.config.candidates import candidates_to_yaml, read_candidates
 from oomwarden.config.compiled import Loaded
 from oomwarden.config.json_schema import json_schema
@@ -17,21 +18,38 @@ from oomwarden.wording import printable
 
 
 def check(files: Sequence[Path], *, as_json: bool) -> int:
-    """Print every problem of the configuration that is found, or of each named file alone."""
+    """Print every problem of the configuration that is found, or of each named file alone.
+
+    A valid one is held against this machine, too: whether it leaves enough to kill.
+    """
     answers = [load_config(file) for file in files] or [load_config()]
     problems = [problem for loaded in answers for problem in loaded.problems]
     is_valid = all(loaded.config is not None for loaded in answers)
+    outlooks = [look_ahead("/", loaded.config) if loaded.config else None for loaded in answers]
     if as_json:
         say_json(
-            {"schema": 1, "valid": is_valid, "problems": [_as_json(each) for each in problems]}
+            {
+                "schema": 1,
+                "valid": is_valid,
+                "problems": [_as_json(each) for each in problems],
+                "machine": [outlook.as_json() if outlook else None for outlook in outlooks],
+            }
         )
     else:
         for problem in problems:
             say(printable(str(problem)))
-        for loaded in answers:
-            for line in _verdict(loaded):
+        for loaded, outlook in zip(answers, outlooks, strict=True):
+            for line in (*_verdict(loaded), *_outlook_lines(outlook)):
                 say(line)
     return ExitCode.OK if is_valid else ExitCode.CONFIGURATION
+
+
+def _outlook_lines(outlook: Outlook | None) -> Iterator[str]:
+    if outlook is not None:
+        for line in outlook.warnings:
+            yield f"warning: with it in force on this machine: {line}"
+        for line in outlook.unread:
+            yield f"not seen: {line}"
 
 
 def _verdict(loaded: Loaded) -> list[str]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomwarden.cli.in_force import InForce, in_force
-from oomwarden.cli.looking import PAGE_KIB
+from oomwarden.cli.looking import PAGE_KIB, in_vfork
 from oomwarden.cli.output import say, say_json
 from oomwarden.config.schema import CALM, Config, Rule
 from oomwarden.errors import OomwardenError
 from oomwarden.guard.accounts import read_uid_min
+from oomwarden.guard.formula import formula_here
 from oomwarden.guard.roster import Judge, read_fact
 from oomwarden.kernel.meminfo import MeminfoFile
 from oomwarden.kernel.oom_score_adj import read_score
@@ -20,7 +21,7 @@ from oomwarden.kernel.process_details import ProcessDetails, read_details
 from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Process, ProcessMemory, Refusal
-from oomwarden.policy.badness import Candidate, badness_pages, total_pages
+from oomwarden.policy.badness import Candidate, badness_pages, total_pages, why_never
 from oomwarden.policy.rules import Fact, Facts, Verdict, judge, score_at, unit_of
 from oomwarden.wording import duration, printable, size
 
@@ -34,6 +35,7 @@ class _Explanation:
     memory: ProcessMemory | None
     score: int
     badness: int | None
+    never: str
     level: str
     is_guarded: bool
     rule: Rule | None
@@ -66,7 +68,12 @@ def _explain(pid: int, now: InForce) -> _Explanation:
     memory = None if process.is_kernel_thread else read_memory(root, pid)
     meminfo = MeminfoFile(root)
     total = total_pages(meminfo.read(), PAGE_KIB)
-    badness = badness_pages(Candidate(process, memory, score), total, PAGE_KIB) if memory else None
+    badness, never = None, "it has no memory of its own"
+    if memory is not None:
+        candidate = Candidate(process, memory, score, in_vfork(root, process, memory))
+        formula = formula_here(root)
+        badness = badness_pages(candidate, total, PAGE_KIB, formula)
+        never = why_never(candidate, formula) or ""
     rule, refusal = Judge(processes, now.config.rules, read_uid_min(root)).judge(process)
     facts = Facts(process.comm, {fact: read_fact(processes, process, fact) for fact in Fact})
     explanation = _Explanation(
@@ -77,6 +84,7 @@ def _explain(pid: int, now: InForce) -> _Explanation:
         memory,
         score,
         badness,
+        never,
         now.level,
         now.is_guarded,
         rule,
@@ -144,7 +152,8 @@ def _score_lines(explanation: _Explanation, config: Config) -> Iterable[str]:
             f" page tables {size(memory.pgtables_kib)}"
         )
     badness = explanation.badness
-    yield f"badness  {'none: the kernel never kills it' if badness is None else f'{badness} pages'}"
+    never = f"none: the kernel never kills it: {explanation.never}"
+    yield f"badness  {never if badness is None else f'{badness} pages'}"
     for near, verdicts in explanation.verdicts:
         holds = "holds" if near is rule else "does not hold"
         yield f"{near.name} {holds}:"
@@ -195,6 +204,7 @@ def _as_json(explanation: _Explanation, config: Config) -> dict[str, object]:
         "swap_kib": memory.swap_kib if memory else None,
         "pgtables_kib": memory.pgtables_kib if memory else None,
         "badness_pages": explanation.badness,
+        "never": explanation.never or None,
         "level": explanation.level,
         "guarded": explanation.is_guarded,
         "rule": rule.name if rule else None,

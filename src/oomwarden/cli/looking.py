@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,26 @@ from oomwarden.cli.output import say, say_json, say_table
 from oomwarden.config.schema import CALM, Config, Rule
 from oomwarden.errors import ExitCode, OomwardenError, UsageError
 from oomwarden.guard.accounts import read_uid_min
+from oomwarden.guard.formula import formula_here
 from oomwarden.guard.roster import Judge, survey
 from oomwarden.kernel.cgroup import limit_of, pids_in
 from oomwarden.kernel.meminfo import MeminfoFile
+from oomwarden.kernel.oom_killer import kills_who_asks
 from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
-from oomwarden.policy.badness import Candidate, Ranked, memcg_total_pages, total_pages
+from oomwarden.kernel.vfork import may_be_in_vfork
+from oomwarden.model import Process, ProcessMemory
+from oomwarden.policy.badness import (
+    Candidate,
+    Ranked,
+    memcg_total_pages,
+    total_pages,
+    why_never,
+)
 from oomwarden.policy.badness import rank as rank_candidates
+from oomwarden.policy.exempt import WHOLE_MACHINE, Pool, describe
+from oomwarden.policy.formula import Formula
 from oomwarden.policy.rules import score_at
 from oomwarden.wording import duration, size
 
@@ -70,11 +82,38 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
         f" {done['denied']} denied, {done['yielded']} left to others"
     )
     yield f"processes    {document['processes']}"
+    for pool in document["exempt"]:
+        held = Pool(
+            pool["memcg"] or WHOLE_MACHINE,
+            pool["size_kib"],
+            pool["exempt_kib"],
+            pool["processes"],
+        )
+        yield f"exempt       {describe(held)}"
+    if document["kills"] is not None:
+        yield from _kills_lines(document["kills"])
     config = document["config"]
     yield f"config       {config['state']}: {', '.join(config['files'])}"
     for sense in document["senses"]:
         mark = "works" if sense["works"] else "MISSING"
         yield f"sense        {sense['name']}: {mark}: {sense['detail']}"
+
+
+def _kills_lines(kills: dict[str, Any]) -> Iterable[str]:
+    """Tell of the kills of this boot; the kernel counts a group's chosen victim twice."""
+    counted = "not counted by this kernel" if kills["counted"] is None else kills["counted"]
+    parts = [f"{kills['explained']} explained", f"{kills['unexplained']} unexplained"]
+    parts += [f"{kills['pending']} being read"] if kills["pending"] else []
+    parts += [f"{kills['lost_records']} records lost"] if kills["lost_records"] else []
+    parts += [f"{kills['unwritten']} to be written"] if kills["unwritten"] else []
+    yield f"kills        {counted} since boot: {', '.join(parts)}"
+    by_scope = ", ".join(f"{scope} {count}" for scope, count in sorted(kills["scopes"].items()))
+    if kills["last"] is not None:
+        last = kills["last"]
+        number = "not written yet" if last["id"] is None else f"incident {last['id']}"
+        yield (
+            f"last kill    {number}, {last['accounted']}; seen by this guard: {by_scope or 'none'}"
+        )
 
 
 def rank(
@@ -88,15 +127,23 @@ def rank(
         raise UsageError(message)
     root = "/"
     total, only = _domain(root, memcg)
+    formula = formula_here(root)
     candidates = list(_candidates(root, config, level, only))
     rules = {candidate.process.id: rule for candidate, rule in candidates}
-    ranked = rank_candidates((candidate for candidate, _ in candidates), total, PAGE_KIB)
+    ranked = rank_candidates((candidate for candidate, _ in candidates), total, PAGE_KIB, formula)
     shown = ranked[:top] if top else ranked
     rows = [(place, each, rules[each.candidate.process.id]) for place, each in enumerate(shown, 1)]
+    # In a cgroup the order counts whatever this says (mm/oom_kill.c, out_of_memory).
+    is_moot = memcg is None and kills_who_asks(root)
     if as_json:
-        say_json(_rank_json(rows, level, memcg, total, len(ranked)))
-    else:
-        _say_rank(rows, total, len(ranked))
+        about = {"level": level, "memcg": memcg, "kills_who_asks": is_moot}
+        say_json(_rank_json(rows, about, total, len(ranked), formula))
+        return ExitCode.OK
+    _say_rank(rows)
+    say("")
+    say(f"{_arithmetic(total, formula)}; {len(ranked)} processes have memory")
+    if is_moot:
+        say("vm.oom_kill_allocating_task is set: whoever asks for memory is killed, in no order")
     return ExitCode.OK
 
 
@@ -112,7 +159,12 @@ def _domain(root: str, memcg: str | None) -> tuple[int, set[int] | None]:
         message = f"there is no memory cgroup {memcg!r}: paths are as in /proc/PID/cgroup"
         raise OomwardenError(message)
     total = memcg_total_pages(
-        limit.memory_kib, limit.swap_kib, limit.with_swap_kib, memory, PAGE_KIB
+        limit.memory_kib,
+        limit.swap_kib,
+        limit.with_swap_kib,
+        memory,
+        PAGE_KIB,
+        swaps=limit.swaps,
     )
     return total, set(pids_in(root, memcg))
 
@@ -130,11 +182,17 @@ def _candidates(
             continue
         if level is not None and rule is not None:
             score = score_at(rule, level, config)
-        yield Candidate(process, memory, score), rule
+        yield Candidate(process, memory, score, in_vfork(root, process, memory)), rule
     processes.close()
 
 
-def _say_rank(rows: Iterable[tuple[int, Ranked, Rule | None]], total: int, count: int) -> None:
+def in_vfork(root: str, process: Process, memory: ProcessMemory) -> bool:
+    """Whether a process still uses its parent's memory, which waits for its exec."""
+    pid, parent_pid = process.id.pid, process.parent_pid
+    return may_be_in_vfork(root, pid, parent_pid) and memory == read_memory(root, parent_pid)
+
+
+def _say_rank(rows: Iterable[tuple[int, Ranked, Rule | None]]) -> None:
     say_table(
         [
             ("#", "right"),
@@ -162,27 +220,37 @@ def _say_rank(rows: Iterable[tuple[int, Ranked, Rule | None]], total: int, count
             for place, each, rule in rows
         ],
     )
-    say("")
-    say(
+
+
+def _arithmetic(total: int, formula: Formula) -> str:
+    """Tell how the kernel that runs here computes badness."""
+    text = (
         f"badness [pages of {PAGE_KIB} KiB] = rss + swap + pgtables + adj x {total // 1000}"
-        f" (a thousandth of {size(total * PAGE_KIB)});"
-        f" {count} processes have memory"
+        f" (a thousandth of {size(total * PAGE_KIB)})"
     )
+    if formula.has_root_bonus:
+        text += "; memory counts 3 % less with CAP_SYS_ADMIN"
+    return text if formula.is_signed else f"{text}; at least 1"
 
 
 def _rank_json(
     rows: Iterable[tuple[int, Ranked, Rule | None]],
-    level: str | None,
-    memcg: str | None,
+    about: Mapping[str, object],
     total: int,
     count: int,
+    formula: Formula,
 ) -> dict[str, object]:
     return {
         "schema": 1,
-        "level": level,
-        "memcg": memcg,
+        **about,
         "page_kib": PAGE_KIB,
         "total_pages": total,
+        "formula": {
+            "page_tables": formula.page_tables.value,
+            "root_bonus": formula.has_root_bonus,
+            "signed": formula.is_signed,
+            "of_equals": "last" if formula.takes_last else "first",
+        },
         "candidates": count,
         "rank": [
             {
@@ -194,6 +262,7 @@ def _rank_json(
                 "pgtables_kib": each.candidate.memory.pgtables_kib,
                 "oom_score_adj": each.candidate.score,
                 "badness_pages": each.badness_pages,
+                "never": why_never(each.candidate, formula),
                 "rule": rule.name if rule else None,
             }
             for place, each, rule in rows

@@ -26,8 +26,14 @@ from oomwarden.guard.control import ControlServer, runtime_directory
 from oomwarden.guard.events import Events
 from oomwarden.guard.loop import Edges, Guard, Options
 from oomwarden.guard.originals import Originals
+from oomwarden.guard.recorder import Recorder
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier, log_handler
+from oomwarden.guard.witness import Sources
+from oomwarden.incidents.places import state_directory
+from oomwarden.kernel.boot import read_boot
+from oomwarden.kernel.kill_counters import KillCounter
+from oomwarden.kernel.kmsg import Kmsg, KmsgDevice
 from oomwarden.kernel.memory_lock import lock_memory
 from oomwarden.kernel.own_name import set_own_name
 from oomwarden.kernel.privilege import Privilege
@@ -67,6 +73,7 @@ def _guard(config: Config, options: Options) -> None:
     control = None if options.dry_run else _listen(senses)
     originals = None if control is None else _journal(senses, control)
     births = _hear_of_births(senses)
+    sources = _hear_of_kills(senses, root, dry_run=options.dry_run)
     privilege = Privilege()
     _lock_memory(senses)
     notifier = Notifier(os.environ)
@@ -83,6 +90,7 @@ def _guard(config: Config, options: Options) -> None:
                 privilege=privilege,
                 originals=originals,
                 births=births,
+                sources=sources,
             )
             Guard(config, options, edges, most_open=most_open).run()
     finally:
@@ -134,6 +142,72 @@ def _hear_of_births(senses: Senses) -> ProcessEvents | None:
     return births
 
 
+def _hear_of_kills(senses: Senses, root: str, *, dry_run: bool) -> Sources | None:
+    try:
+        boot = read_boot(root)
+    except OSError as error:
+        price = "kills cannot be told apart from those of other boots: none is recorded"
+        senses.note(Sense.KERNEL_LOG, f"{error}; {price}", works=False)
+        return None
+    return Sources(
+        root=root,
+        boot=boot,
+        kmsg=_read_log(senses, root),
+        counter=_count_kills(senses, root),
+        recorder=None if dry_run else _record(senses),
+        unix_clock=_unix_clock,
+    )
+
+
+def _read_log(senses: Senses, root: str) -> Kmsg | None:
+    try:
+        device = KmsgDevice(root)
+    except PermissionError as error:
+        why = f"{error.strerror}: it takes CAP_SYSLOG, or sysctl kernel.dmesg_restrict=0"
+        senses.note(Sense.KERNEL_LOG, f"{why}; {_UNREAD}", works=False)
+        return None
+    except OSError as error:
+        senses.note(Sense.KERNEL_LOG, f"/dev/kmsg: {error.strerror}; {_UNREAD}", works=False)
+        return None
+    senses.note(Sense.KERNEL_LOG, "/dev/kmsg, every record at once", works=True)
+    return Kmsg(device)
+
+
+_UNREAD = "kills are only counted, and nobody can tell who it was and why"
+
+
+def _count_kills(senses: Senses, root: str) -> KillCounter | None:
+    price = "a kill that is not in the kernel's log goes unnoticed"
+    try:
+        counter = KillCounter(root)
+        count = counter.read()
+    except OSError as error:
+        senses.note(Sense.KILL_COUNTER, f"/proc/vmstat: {error.strerror}; {price}", works=False)
+        return None
+    if count is None:
+        senses.note(Sense.KILL_COUNTER, f"this kernel has none (Linux 4.13 does); {price}",
+                    works=False)  # fmt: skip
+        counter.close()
+        return None
+    senses.note(Sense.KILL_COUNTER, "oom_kill of /proc/vmstat", works=True)
+    return counter
+
+
+def _record(senses: Senses) -> Recorder | None:
+    directory = state_directory(os.environ, os.geteuid())
+    price = "incidents are told, and not kept"
+    if directory is None:
+        senses.note(Sense.INCIDENTS, f"there is no home to keep them in; {price}", works=False)
+        return None
+    try:
+        recorder = Recorder(directory, _unix_clock)
+    except OSError as error:
+        senses.note(Sense.INCIDENTS, f"{error.strerror}; {price}", works=False)
+        return None
+    senses.note(Sense.INCIDENTS, directory, works=True)
+    return recorder
+
+
 def _lock_memory(senses: Senses) -> None:
     try:
         lock_memory()
@@ -142,6 +216,11 @@ def _lock_memory(senses: Senses) -> None:
         senses.note(Sense.MEMORY_LOCK, f"{error.strerror}; {price}", works=False)
     else:
         senses.note(Sense.MEMORY_LOCK, "as it is used", works=True)
+
+
+def _unix_clock() -> float:
+    """Tell the time of day: this module and the command line own the clocks."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
 
 
 def _raise_descriptor_limit() -> int:

@@ -47,9 +47,14 @@ class Exemptions:
         return why
 
     def _holding(self, process: Process) -> Holding:
-        root, pid = self._processes.root, process.id.pid
-        memory = read_memory(root, pid)
-        kib = memory.rss_kib + memory.swap_kib + memory.pgtables_kib if memory else 0
-        limits = limits_above(root, memory_path(root, pid) or "/")
-        pools = [(limit.path, limit.memory_kib) for limit in limits if limit.memory_kib is not None]
-        return Holding(process, kib, ((WHOLE_MACHINE, self._machine_kib), *pools))
+        return holding_of(self._processes.root, process, self._machine_kib)
+
+
+def holding_of(root: str, process: Process, machine_kib: int) -> Holding:
+    """Read what a process holds, and of what: the machine's RAM and swap, and limited cgroups."""
+    pid = process.id.pid
+    memory = read_memory(root, pid)
+    kib = memory.rss_kib + memory.swap_kib + memory.pgtables_kib if memory else 0
+    limits = limits_above(root, memory_path(root, pid) or "/")
+    pools = [(limit.path, limit.memory_kib) for limit in limits if limit.memory_kib is not None]
+    return Holding(process, kib, ((WHOLE_MACHINE, machine_kib), *pools))

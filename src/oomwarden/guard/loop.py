@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import oomwarden
-from oomwarden.config.compiled import Loaded
 from oomwarden.config.schema import CALM, Config
-from oomwarden.errors import OomwardenError
 from oomwarden.guard import narrate, status
+from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.control import ControlServer, Json
 from oomwarden.guard.events import Events
 from oomwarden.guard.exemptions import Exemptions
@@ -23,11 +22,13 @@ from oomwarden.guard.newborns import Newborns
 from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.quiet import Quiet
-from oomwarden.guard.reload import Compilation
+from oomwarden.guard.reload import Reload
 from oomwarden.guard.roster import Change, Judge, Roster
+from oomwarden.guard.scene import Scene
 from oomwarden.guard.scores import Scores
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier
+from oomwarden.guard.witness import Sources, Witness
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.kernel.process_events import Births, ProcessEvents
 from oomwarden.kernel.processes import ProcessTable
@@ -66,6 +67,7 @@ class Edges:
     privilege: Privilege | None = None
     originals: Originals | None = None
     births: ProcessEvents | None = None
+    sources: Sources | None = None
 
 
 class Guard:
@@ -93,16 +95,20 @@ class Guard:
         self._told_unmet: set[tuple[str, str, str]] = set()
         self._may_lower = edges.senses.states[Sense.LOWER_SCORES].works
         self._refused = 0
-        self._quiet = Quiet(edges.senses, self._roster)
+        self._chronicle = Chronicle(edges.processes)
+        self._witness: Witness | None = None
+        if edges.sources is not None:
+            scene = Scene(self._chronicle, self._scores, self._roster.rules)
+            self._witness = Witness(edges.sources, edges.senses, scene)
+        self._quiet = Quiet(edges.senses, self._roster, self._chronicle)
         self._level = LevelState()
         self._triggered_at: float | None = None
-        self._compilation: Compilation | None = None
+        self._reload = Reload(options.config_file, edges.events, edges.notifier)
         self._is_stopping = False
         self._newborns: Newborns | None = None
         self._due_at = 0.0
         self._replanned_at = 0.0
-        self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "other": 0}
-        self._config_state = "valid"
+        self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
 
     def run(self) -> None:
         """Guard until SIGTERM or SIGINT; whatever happens, what we changed is given back."""
@@ -118,6 +124,8 @@ class Guard:
             self._newborns = Newborns(edges.births, edges.events, edges.clock())
         try:
             narrate.senses(edges.senses.states.values())
+            if self._witness is not None:
+                self._witness.begin(edges.events, self._level, edges.clock())
             self._recover()
             self._turn(set(), edges.clock())
             self._introduce()
@@ -126,16 +134,18 @@ class Guard:
         finally:
             edges.notifier.say(STOPPING="1")
             self._give_back()
-            if self._compilation is not None:
-                self._compilation.close()
+            self._reload.close()
+            if self._witness is not None:
+                self._witness.close(self._level, edges.clock())
 
     def _wait(self) -> tuple[set[int], float]:
         """Sleep until something happens; tell what is ready, and the time."""
         sample = self._sample
         seconds = sleep_seconds(self._level, sample, self._ladder, self._triggered_at)
         until = self._due_at = sample.at_monotonic + seconds
-        if self._newborns is not None and self._newborns.due_at is not None:
-            until = min(until, self._newborns.due_at)
+        for source in (self._newborns, self._witness):
+            if source is not None and source.due_at is not None:
+                until = min(until, source.due_at)
         clock, events = self._edges.clock, self._edges.events
         ready, signals = events.wait(max(until - clock(), 0))
         now = clock()
@@ -149,27 +159,29 @@ class Guard:
         if signals & {signal.SIGTERM, signal.SIGINT}:
             self._is_stopping = True
         elif signal.SIGHUP in signals:
-            self._start_reload()
+            self._reload.start()
         return ready, now
 
     def _may_sleep_on(self, seconds: float) -> bool:
         """Whether nothing is waited for but news, and looks so far apart tell all of them."""
-        control, newborns = self._edges.control, self._newborns
+        control, newborns, witness = self._edges.control, self._newborns, self._witness
         return (
             seconds >= max(self._ladder.window_seconds, QUIET_SECONDS)
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
+            and (witness is None or witness.due_at is None)
             and not self._scores.postponed
             and not self._order.is_in_force
         )
 
     def _turn(self, ready: set[int], now: float) -> None:
         """Do one round: sample, level, processes, plan, apply."""
-        if self._is_stopping or self._is_only_births(ready, now):
+        if self._is_stopping or self._is_only_news(ready, now):
             return
         self._attend(ready, now)
         sample = self._sample = self._edges.senses.sample(now)
         self._level, transitions = advance(self._level, sample, self._ladder)
+        self._chronicle.note(sample, self._level.name)
         for event in transitions:
             narrate.transition(event)
             self._edges.notifier.say(STATUS=f"{event.level_to}: {narrate.describe_sample(sample)}")
@@ -190,22 +202,32 @@ class Guard:
         elif changes or self._scores.postponed:
             ids = {change.process.id for change in changes}
             self._apply(ids | self._scores.postponed, now)
+        self._chronicle.survey(self._roster.started, self._roster.rules, now)
+        if self._witness is not None:
+            is_time = bool(transitions) or self._roster.has_reconciled
+            self._witness.check(self._level, now, is_time=is_time)
 
-    def _is_only_births(self, ready: set[int], now: float) -> bool:
-        """Serve the newborn, if any; tell whether nothing else has happened or is due."""
+    def _is_only_news(self, ready: set[int], now: float) -> bool:
+        """Serve kills and births, if any; tell whether nothing else has happened or is due."""
         is_due = now >= self._due_at
         if is_due:
             self._wakeups["timer"] += 1
-        if self._newborns is None:
+        if self._newborns is None and self._witness is None:
             return False
-        births = self._newborns.collect(ready, now)
-        if births is not None and births.lost:
-            # Some were missed: all are read again, now.
-            self._roster.reconcile_soon()
-            return False
-        if births is not None:
-            self._meet(births, now)
-        return not is_due and not self._newborns.without_source(ready)
+        if self._witness is not None:
+            # First, while who was killed is still known to those who will be asked about it.
+            self._wakeups["kernel_log"] += self._witness.attend(ready, self._level, now)
+            ready = self._witness.without_ours(ready)
+        if self._newborns is not None:
+            births = self._newborns.collect(ready, now)
+            if births is not None and births.lost:
+                # Some were missed: all are read again, now.
+                self._roster.reconcile_soon()
+                return False
+            if births is not None:
+                self._meet(births, now)
+            ready = self._newborns.without_source(ready)
+        return not is_due and not ready
 
     def _must_replan(self, now: float) -> bool:
         """Whether sizes may have changed what a sacrifice is worth: under pressure they do."""
@@ -316,40 +338,11 @@ class Guard:
             served = control.attend(ready, now, events, {"status": lambda: self.status(now)})
             self._wakeups["other"] += served
         # Last, since the level in force may not exist any more until the next sample is judged.
-        if self._compilation is not None and self._compilation.fileno() in ready:
+        if self._reload.is_ready(ready):
             self._wakeups["other"] += 1
-            self._finish_reload(self._compilation)
-
-    def _start_reload(self) -> None:
-        if self._compilation is not None:
-            return
-        narrate.log.info("reading the configuration again")
-        self._edges.notifier.say(RELOADING="1")
-        self._compilation = Compilation(self._options.config_file)
-        self._edges.events.watch(self._compilation.fileno())
-
-    def _finish_reload(self, compilation: Compilation) -> None:
-        """Put a valid configuration in force; keep the old one in force otherwise."""
-        try:
-            answer = compilation.receive()
-        except OomwardenError as error:
-            answer = Loaded(config=None, problems=(), notes=(str(error),))
-        if answer is None:
-            return
-        self._edges.events.drop(compilation.fileno())
-        compilation.close()
-        self._compilation = None
-        narrate.problems((*answer.notes, *answer.problems))
-        if answer.config is None:
-            self._config_state = "rejected at reload; the one before is in force"
-            narrate.log.error("the new configuration is %s", self._config_state)
-        else:
-            self._config_state = "valid"
-            self._use(answer.config)
-            narrate.log.info(
-                "the new configuration is in force: %d rules", len(answer.config.rules)
-            )
-        self._edges.notifier.say(READY="1", STATUS=f"configuration {self._config_state}")
+            config = self._reload.finish()
+            if config is not None:
+                self._use(config)
 
     def _use(self, config: Config) -> None:
         ladder = Ladder.of(config.levels)
@@ -379,10 +372,11 @@ class Guard:
             "exempt": status.exempt_status(self._exemptions.pools),
             "adjustments": status.adjustments_status(self._scores, self._refused),
             "senses": status.senses_status(self._edges.senses.states.values()),
+            "kills": self._witness.status(now) if self._witness is not None else None,
             "wakeups": dict(self._wakeups),
             "config": {
                 "file": self._options.config_file,
                 "files": list(self._config.files),
-                "state": self._config_state,
+                "state": self._reload.state,
             },
         }

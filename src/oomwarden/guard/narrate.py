@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
+from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.model import (
     Adjustment,
     Applied,
@@ -18,10 +19,10 @@ from oomwarden.model import (
     SenseState,
     Transition,
 )
-from oomwarden.policy.exempt import Pool
+from oomwarden.policy.exempt import Pool, describe_excess
 from oomwarden.policy.kill_order import Unmet
 from oomwarden.policy.plan import Subject
-from oomwarden.wording import printable, size
+from oomwarden.wording import duration, printable, size
 
 log = logging.getLogger("oomwarden")
 
@@ -86,15 +87,7 @@ def unmet(pair: Unmet) -> None:
 
 def too_exempt(pool: Pool, most_percent: float) -> None:
     """Tell that too little is left to kill, on the machine or in a cgroup."""
-    log.warning(
-        "unkillable: %d processes at -1000 hold %s, %.0f %% of %s (%g %% are allowed): "
-        "in a shortage too little is left to kill",
-        pool.processes,
-        size(pool.exempt_kib),
-        pool.exempt_percent,
-        printable(pool.name) or "this machine",
-        most_percent,
-    )
+    log.warning("%s", describe_excess(pool, most_percent))
 
 
 def left_to_others(subject: Subject) -> None:
@@ -141,3 +134,106 @@ def problems(lines: Iterable[object]) -> None:
     """Tell what was wrong in the configuration, each with its place."""
     for line in lines:
         log.warning("%s", printable(str(line)))
+
+
+def killed(kill: Kill, rule: str | None) -> None:
+    """Tell of a kill as it happens."""
+    fields = {"OOMWARDEN_KILLED": str(kill.pid), "OOMWARDEN_RULE": rule or ""}
+    held = f"; rule {rule}" if rule else ""
+    log.warning("killed: %s%s", describe_kill(kill), held, extra={"fields": fields})
+
+
+def describe_kill(kill: Kill) -> str:
+    """``hog (pid 812, uid 1000) held 1.9 GiB, score 300; the limit of /box; asked by hog``."""
+    parts = [f"{printable(kill.comm or '?')} (pid {kill.pid}"]
+    parts.append(")" if kill.uid is None else f", uid {kill.uid})")
+    if kill.rss_kib is not None:
+        parts.append(f" held {size(kill.rss_kib)}")
+    if kill.oom_score_adj is not None:
+        parts.append(f", score {kill.oom_score_adj}")
+    parts.append(f"; {_whose_limit(kill)}")
+    if kill.oom_group:
+        parts.append(", as one of its group")
+    if kill.trigger_comm is not None:
+        pid = "" if kill.trigger_pid is None else f" (pid {kill.trigger_pid})"
+        parts.append(f"; asked by {printable(kill.trigger_comm)}{pid}")
+    return "".join(parts)
+
+
+def _whose_limit(kill: Kill) -> str:
+    match kill.scope:
+        case Scope.GLOBAL:
+            return "the machine was out of memory"
+        case Scope.MEMCG if kill.memcg is not None:
+            return f"the limit of {printable(kill.memcg)}"
+        case Scope.MEMCG:
+            return "the limit of a cgroup"
+        case None:
+            return "the log does not say whose memory was out"
+        case other:
+            return f"out of memory: {other.value}"
+
+
+def found_late(episode: Episode, ago_seconds: float | None) -> None:
+    """Tell of kills that happened before our start, and that nobody has recorded."""
+    ago = "" if ago_seconds is None else f", {duration(ago_seconds)} ago"
+    for kill in episode.kills[:_NAMED]:
+        log.warning("killed before our start%s: %s", ago, describe_kill(kill))
+    rest = len(episode.kills) - _NAMED
+    if rest > 0:
+        log.warning("and %d more of the same group", rest)
+
+
+def found_more_late(count: int) -> None:
+    """Tell that there were more of these."""
+    log.warning("killed before our start: %d more times, all recorded now", count)
+
+
+def unexplained(kills: int, counter: str, lost: int, *, can_read: bool) -> None:
+    """Tell of kills that the kernel counted and that are not in its log."""
+    if not can_read:
+        why = "we cannot read its log"
+    elif lost:
+        why = f"{lost} records of its log were overwritten before they were read"
+    else:
+        why = "its log does not tell of them"
+    log.warning(
+        "unexplained: %s counts %d more OOM kills than were read of; %s",
+        printable(counter),
+        kills,
+        why,
+        extra={"fields": {"OOMWARDEN_UNEXPLAINED": str(kills)}},
+    )
+
+
+def nobody_killed(episode: Episode) -> None:
+    """Tell that the OOM killer was called and has killed nobody."""
+    whose = "this machine" if episode.memcg is None else printable(episode.memcg)
+    why = "found nobody to kill" if episode.no_killable else "killed nobody"
+    log.warning("out of memory: %s: the OOM killer %s", whose, why)
+
+
+def records_lost(count: int) -> None:
+    """Tell that the kernel's log was written faster than it was read."""
+    log.warning("kernel log: %d records were overwritten before they were read", count)
+
+
+def not_understood(data: bytes, error: Exception) -> None:
+    """Tell of a record that our reader of kernel logs has failed over: a bug of ours."""
+    text = printable(data.decode(errors="surrogateescape").rstrip())
+    log.error("a bug: %s: %s, over the record %s", type(error).__name__, error, text)
+
+
+def store_failed(why: str) -> None:
+    """Tell that incidents cannot be written now."""
+    log.warning("incidents wait to be written: %s", printable(why))
+
+
+def store_set_aside(path: str, why: str) -> None:
+    """Tell that the incident database was damaged, and where it is now."""
+    log.error("the incident database was damaged (%s): it is kept as %s", printable(why), path)
+
+
+def incidents_lost(count: int, why: str) -> None:
+    """Tell that incidents will not be written."""
+    log.error("%d incidents are lost: %s", count, printable(why))

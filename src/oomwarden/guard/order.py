@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator
 
 from oomwarden.config.schema import CALM, SCORE_MIN, Config
+from oomwarden.guard.formula import formula_here
 from oomwarden.guard.roster import Judge, survey
 from oomwarden.guard.scores import Scores
 from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Memory
-from oomwarden.policy.badness import total_pages
+from oomwarden.policy.badness import total_pages, used_pages
 from oomwarden.policy.kill_order import LOWEST, Member, Ordering, Unmet, order_scores
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
@@ -29,6 +30,7 @@ class Order:
         self._processes = processes
         self._judge = judge
         self._config = config
+        self._formula = formula_here(processes.root)
         self._standing: Ordering | None = None
         self._due_at = 0.0
 
@@ -62,7 +64,8 @@ class Order:
         self._due_at = now + EVERY_SECONDS
         members = list(self._members(level, scores, may_lower=may_lower))
         total = total_pages(memory, PAGE_KIB)
-        self._standing = order_scores(order, members, total, self._standing)
+        clamped = not self._formula.is_signed
+        self._standing = order_scores(order, members, total, self._standing, clamped=clamped)
         moved = {
             member.process.id: member.process
             for member in members
@@ -87,7 +90,7 @@ class Order:
             yield Member(
                 process=process,
                 group=rule.name if rule else "",
-                pages=(memory.rss_kib + memory.swap_kib + memory.pgtables_kib) // PAGE_KIB,
+                pages=used_pages(memory, PAGE_KIB, self._formula),
                 wanted=wanted,
                 current=current,
                 movable=current != SCORE_MIN and not scores.is_immovable(process),

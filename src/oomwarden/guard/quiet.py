@@ -7,6 +7,7 @@ calm we only look, and sleep on.
 
 from __future__ import annotations
 
+from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.roster import Roster
 from oomwarden.guard.senses import Senses
 from oomwarden.model import Sample
@@ -16,10 +17,11 @@ from oomwarden.policy.level import Ladder, LevelState, advance, is_harmless
 class Quiet:
     """A time in which nothing happens."""
 
-    def __init__(self, senses: Senses, roster: Roster) -> None:
-        """Look by these."""
+    def __init__(self, senses: Senses, roster: Roster, chronicle: Chronicle) -> None:
+        """Look by these; ``chronicle`` remembers what was seen."""
         self._senses = senses
         self._roster = roster
+        self._chronicle = chronicle
         self._last: Sample | None = None
         self._before: Sample | None = None
 
@@ -31,6 +33,9 @@ class Quiet:
         sample = self._senses.sample(now)
         if not is_harmless(sample, state) or self._roster.has_news(now):
             return False
+        if now >= self._chronicle.survey_due_at:
+            return False
+        self._chronicle.note_at_rest(sample, state.name)
         self._before, self._last = self._last, sample
         return True
 

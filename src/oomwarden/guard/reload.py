@@ -10,6 +10,11 @@ import signal
 import sys
 
 from oomwarden.config.compiled import Loaded, load
+from oomwarden.config.schema import Config
+from oomwarden.errors import OomwardenError
+from oomwarden.guard import narrate
+from oomwarden.guard.events import Events
+from oomwarden.guard.systemd import Notifier
 
 _CHUNK = 65536
 
@@ -62,3 +67,59 @@ class Compilation:
         if not self._is_over:
             os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+
+
+class Reload:
+    """Keeps a valid configuration in force, and tells what became of the last one."""
+
+    def __init__(self, config_file: str | None, events: Events, notifier: Notifier) -> None:
+        """Begin with a valid one. ``config_file`` is None for the search path."""
+        self._config_file = config_file
+        self._events = events
+        self._notifier = notifier
+        self._compilation: Compilation | None = None
+        self.state = "valid"
+
+    def start(self) -> None:
+        """Have it read again, unless that is being done. Raises OSError."""
+        if self._compilation is not None:
+            return
+        narrate.log.info("reading the configuration again")
+        self._notifier.say(RELOADING="1")
+        self._compilation = Compilation(self._config_file)
+        self._events.watch(self._compilation.fileno())
+
+    def is_ready(self, ready: set[int]) -> bool:
+        """Whether there is an answer, or a part of one."""
+        return self._compilation is not None and self._compilation.fileno() in ready
+
+    def finish(self) -> Config | None:
+        """Tell what is to be in force from now on; None where it stays as it is."""
+        compilation = self._compilation
+        if compilation is None:
+            return None
+        try:
+            answer = compilation.receive()
+        except OomwardenError as error:
+            answer = Loaded(config=None, problems=(), notes=(str(error),))
+        if answer is None:
+            return None
+        self._events.drop(compilation.fileno())
+        self.close()
+        narrate.problems((*answer.notes, *answer.problems))
+        if answer.config is None:
+            self.state = "rejected at reload; the one before is in force"
+            narrate.log.error("the new configuration is %s", self.state)
+        else:
+            self.state = "valid"
+            narrate.log.info(
+                "the new configuration is in force: %d rules", len(answer.config.rules)
+            )
+        self._notifier.say(READY="1", STATUS=f"configuration {self.state}")
+        return answer.config
+
+    def close(self) -> None:
+        """End what is going on."""
+        if self._compilation is not None:
+            self._compilation.close()
+            self._compilation = None

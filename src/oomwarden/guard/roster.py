@@ -7,7 +7,7 @@ an exec a moment later. All are read again now and then, because an old one may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from oomwarden.config.schema import Rule
@@ -102,6 +102,11 @@ def survey(
             yield Change(process, *judge.judge(process))
 
 
+def _parents(changes: Iterable[Change]) -> set[int]:
+    """List the parents of processes; those of the kernel's threads are no processes at all."""
+    return {change.process.parent_pid for change in changes} - {0}
+
+
 class Roster:
     """Every process that was seen, with the rule that holds it.
 
@@ -126,6 +131,16 @@ class Roster:
         """Count the processes, kernel threads included."""
         return len(self._seen)
 
+    @property
+    def started(self) -> Mapping[int, int]:
+        """Who is here: when each pid started, in ticks, in the order in which they were met."""
+        return self._seen
+
+    @property
+    def rules(self) -> Mapping[int, Rule]:
+        """Which rule holds each pid that one holds."""
+        return self._rules
+
     def replace_judge(self, judge: Judge) -> None:
         """Judge by other rules from now on; the next look reads everybody again."""
         self._judge = judge
@@ -136,8 +151,19 @@ class Roster:
         self._reconcile_at = 0.0
 
     def look_at(self, pids: Iterable[int], now: float) -> tuple[list[Change], list[ProcessId]]:
-        """Read some processes, new or not, as :meth:`look` reads all."""
-        return self._read(pids, now)
+        """Read some processes, new or not, as :meth:`look` reads all.
+
+        Parents that nobody has met yet are read with them: a fork without an exec is not told
+        of, and what it inherited has gone through it.
+        """
+        changes, gone = self._read(pids, now)
+        unmet = _parents(changes) - self._seen.keys()
+        while unmet:
+            of_parents, gone_too = self._read(unmet, now)
+            # In front: of those born within one tick, parents are to be taken first.
+            changes, gone = of_parents + changes, gone + gone_too
+            unmet = _parents(of_parents) - self._seen.keys()
+        return changes, gone
 
     def has_news(self, now: float) -> bool:
         """Whether there is anything that :meth:`look` would read."""

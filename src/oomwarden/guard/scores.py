@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from oomwarden.config.schema import SCORE_MIN, Children, Config, Counted, Rule
 from oomwarden.guard.exemptions import Exemptions
+from oomwarden.guard.lineage import Donor, Lineage
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.score_files import ScoreFiles
 from oomwarden.kernel.oom_score_adj import ForeignProcessError, read_score
@@ -24,7 +26,7 @@ from oomwarden.policy.plan import (
     plan_restore,
     wanted_score,
 )
-from oomwarden.policy.rules import INIT_PID, unit_of
+from oomwarden.policy.rules import unit_of
 
 LOWERING_NEEDS = "lowering a score this far needs CAP_SYS_RESOURCE"
 OWNER_NEEDS = "it belongs to another user: run as root"
@@ -41,12 +43,13 @@ class _Held:
 
     ``denied`` is a score that the kernel refused for it, ``written`` when which one was written,
     ``unit`` its systemd unit, where some rule counts by units, ``ordered`` the score that a
-    kill order moves it to.
+    kill order moves it to, ``donor`` who handed its score down to it.
     """
 
     process: Process
     rule: Rule | None
     given: Given | None = None
+    donor: Donor | None = None
     pretended: int | None = None
     denied: int | None = None
     unit: str | None = None
@@ -83,8 +86,9 @@ class Scores:
         self._originals = originals
         self._exemptions = exemptions
         self._held: dict[ProcessId, _Held] = {}
-        self._by_pid: dict[int, ProcessId] = {}
+        self._lineage = Lineage(processes, originals.donors.values() if originals else ())
         self._left_to_others: set[ProcessId] = set()
+        self._ticks: int | None = None
         self.postponed: set[ProcessId] = set()
         """Processes that were not written to because that had been done too often."""
         self.outcomes: Counter[Outcome] = Counter()
@@ -109,10 +113,14 @@ class Scores:
 
     def adopt(self, process: Process, given: Given) -> None:
         """Take over what a former guard gave to a process, to be given back by us."""
+        if self._originals is not None:
+            score = read_score(self._root, process.id.pid)
+            given = given if score is None else self._originals.settle(process.id, score)
         if given.last < given.before:
             # How it was lowered nobody can tell any more: with the privilege, probably.
             self._files.assume_lowered(process.id, given.before)
-        self._hold(_Held(process, None, given=given))
+        self._lineage.donor(process, given.before)
+        self._held[process.id] = _Held(process, None, given=given)
 
     def take_if_new(self, process: Process) -> None:
         """Take a process that no rule holds and that may have inherited a score of ours."""
@@ -129,17 +137,14 @@ class Scores:
             return
         held = self._held.get(process.id)
         if held is None:
-            ancestor = self._ancestor(process)
-            if rule is None and ancestor is None:
+            donor, given = self._inherit(process)
+            if rule is None and donor is None:
                 return
-            given = self._handed_down(process, ancestor)
-            held = self._hold(_Held(process, None, given=given))
-            if ancestor is not None:
-                self._files.inherit(process.id, ancestor.process.id)
-            held.rule = rule or _heirs_rule(ancestor)
+            held = self._held[process.id] = _Held(process, None, given=given, donor=donor)
+            held.rule = rule or self._heirs_rule(donor)
         elif rule is None and held.rule is not None and _is_changed(held.given):
             # A fork that was taken for its parent has become another program by its exec.
-            held.rule = _heirs_rule(self._ancestor(process))
+            held.rule = self._heirs_rule(held.donor)
         else:
             held.rule = rule
         held.process, held.denied = process, None
@@ -157,7 +162,7 @@ class Scores:
             held.ordered = None
         for process_id, score in scores.items():
             if process_id not in self._held:
-                self._hold(_Held(processes[process_id], None))
+                self._held[process_id] = _Held(processes[process_id], None)
             self._held[process_id].ordered = score
 
     def intent(
@@ -196,7 +201,7 @@ class Scores:
 
         ``now`` is in seconds of any monotonic clock.
         """
-        chosen = self._held.keys() if only is None else only
+        chosen, self._ticks = self._held.keys() if only is None else only, None
         subjects = self._subjects([each for each in chosen if each in self._held])
         for subject in filter(is_theirs, subjects):
             self.yielded.append(subject)
@@ -212,11 +217,13 @@ class Scores:
             is_let_go = subject.rule is None and subject.ordered is None
             if is_let_go and subject.process.id not in self.postponed:
                 self._drop(subject.process.id)
+        if only is None:
+            self._close_succession()
         return results
 
     def restore(self, now: float) -> list[Applied]:
         """Give back every score that we changed and that is still ours; hold nobody any more."""
-        subjects = self._subjects(list(self._held))
+        subjects, self._ticks = self._subjects(list(self._held)), None
         results = [self._apply(adjustment, now) for adjustment in plan_restore(subjects)]
         if self._originals is not None:
             self._originals.clear()
@@ -228,60 +235,50 @@ class Scores:
         for process_id in self._held:
             self._files.close(process_id)
         self._held.clear()
-        self._by_pid.clear()
-
-    def _hold(self, held: _Held) -> _Held:
-        self._held[held.process.id] = held
-        self._by_pid[held.process.id.pid] = held.process.id
-        return held
 
     def _drop(self, process_id: ProcessId) -> None:
         held = self._held.pop(process_id, None)
         if held is None:
             return
-        del self._by_pid[process_id.pid]
+        self._lineage.end(process_id, held.rule)
         self.postponed.discard(process_id)
         self._files.close(process_id)
         if self._originals is not None:
             self._originals.forget(process_id)
 
-    def _ancestor(self, process: Process) -> _Held | None:
-        """Find who handed a score of ours down to a process: its parent, if we know it.
+    def _inherit(self, process: Process) -> tuple[Donor | None, Given | None]:
+        """Tell who handed a score of ours down to a process, and what was done to it thereby."""
+        found = None if self._dry_run else self._lineage.find(process)
+        if found is None:
+            return None, None
+        donor, score = found
+        if donor.id in self._held:
+            self._files.inherit(process.id, donor.id)
+        elif score < donor.before:
+            self._files.assume_lowered(process.id, donor.before)
+        heir = self._lineage.donor(process, donor.before, donor)
+        self._lineage.note(heir, score, process.id.start_ticks)
+        if self._originals is not None:
+            # Nothing is changed here, so a full journal does not matter yet.
+            with suppress(OSError):
+                self._originals.note(heir)
+        return donor, Given(before=donor.before, last=score)
 
-        A daemon's helper may have lost its parent between two looks, and is init's child now:
-        then it is whoever in the same cgroup was given that very score.
-        """
-        parent = self._by_pid.get(process.parent_pid)
-        suspects = [self._held[parent]] if parent is not None else []
-        if parent is None and process.parent_pid == INIT_PID:
-            suspects = list(self._held.values())
-        suspects = [each for each in suspects if _is_or_was_changed(each)]
-        if not suspects or self._dry_run:
+    def _heirs_rule(self, donor: Donor | None) -> Rule | None:
+        """Tell the rule under which a child keeps what it inherited; None: it does not."""
+        if donor is None:
             return None
-        score = read_score(self._root, process.id.pid)
-        suspects = [
-            each for each in suspects if _may_hand_down(each, score) and each.process != process
-        ]
-        if parent is not None or not suspects:
-            return suspects[0] if suspects else None
-        cgroup_of = self._processes.cgroup
-        cgroup = cgroup_of(process.id.pid)
-        return next(
-            (
-                each
-                for each in suspects
-                if each.process.id.start_ticks <= process.id.start_ticks
-                and cgroup_of(each.process.id.pid) == cgroup
-            ),
-            None,
-        )
+        held = self._held.get(donor.id)
+        rule = held.rule if held is not None else donor.rule
+        if rule is None or rule.children is Children.RESET:
+            return None
+        return replace(rule, at=()) if rule.children is Children.BASELINE else rule
 
-    def _handed_down(self, process: Process, ancestor: _Held | None) -> Given | None:
-        """Tell what a process has from an ancestor: its score now, and what was there before us."""
-        score = read_score(self._root, process.id.pid) if ancestor else None
-        if ancestor is None or ancestor.given is None or score is None:
-            return None
-        return Given(before=ancestor.given.before, last=score)
+    def _close_succession(self) -> None:
+        """Everybody was met since we started: the dead of a guard before us have no more heirs."""
+        for process_id in self._lineage.all_met():
+            if process_id not in self._held and self._originals is not None:
+                self._originals.forget(process_id)
 
     def _subjects(self, chosen: Iterable[ProcessId]) -> list[Subject]:
         subjects = []
@@ -340,8 +337,13 @@ class Scores:
         if self._dry_run:
             held.pretended = adjustment.score_to
             return Outcome.DRY_RUN, ""
-        if self._originals is not None:
-            self._originals.note(held.process.id, given)
+        try:
+            self._note(held.process, given)
+        except OSError as error:
+            # What was there before is no secret that a journal must keep.
+            if adjustment.score_to != given.before:
+                held.denied = adjustment.score_to
+                return Outcome.DENIED, f"it could not be journalled: {error.strerror}"
         try:
             self._files.write(held.process.id, adjustment.score_to, given.before)
         except ProcessLookupError:
@@ -349,43 +351,24 @@ class Scores:
             return Outcome.GONE, ""
         except PermissionError as error:
             held.denied = adjustment.score_to
-            if self._originals is not None:
-                undone = replace(given, last=adjustment.score_from)
-                self._originals.note(held.process.id, undone)
+            with suppress(OSError):
+                self._note(held.process, replace(given, last=adjustment.score_from))
             return Outcome.DENIED, _refusal(error, adjustment)
         return Outcome.APPLIED, ""
+
+    def _note(self, process: Process, given: Given) -> None:
+        """Remember, and write down, what a process is about to be given. Raises OSError."""
+        donor = self._lineage.donor(process, given.before)
+        if self._ticks is None:
+            # Once for all writes of one plan: by some milliseconds too early does not matter.
+            self._ticks = self._processes.uptime_ticks()
+        self._lineage.note(donor, given.last, self._ticks)
+        if self._originals is not None:
+            self._originals.note(donor)
 
 
 def _is_changed(given: Given | None) -> bool:
     return given is not None and given.last != given.before
-
-
-def _is_or_was_changed(held: _Held) -> bool:
-    return held.given is not None and (_is_changed(held.given) or bool(held.written))
-
-
-def _may_hand_down(held: _Held, score: int | None) -> bool:
-    """Whether a child with this score can have it from ``held``.
-
-    It may have been born before the last write and met after it, with the score before that.
-    """
-    given = held.given
-    if given is None or score is None or score == given.before:
-        return False
-    return score == given.last or any(score == written for _, written in held.written)
-
-
-def _heirs_rule(ancestor: _Held | None) -> Rule | None:
-    """Tell the rule under which a child keeps what it inherited; None: it does not."""
-    if ancestor is None or ancestor.rule is None:
-        return None
-    match ancestor.rule.children:
-        case Children.INHERIT:
-            return ancestor.rule
-        case Children.BASELINE:
-            return replace(ancestor.rule, at=())
-        case Children.RESET:
-            return None
 
 
 def _refusal(error: PermissionError, adjustment: Adjustment) -> str:

@@ -1,0 +1,92 @@
+"""What is put down about kills: an Incident, of everything that the guard knows of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from oomwarden.guard.scene import Scene, Stand
+from oomwarden.incidents.incident import Accounted, Incident
+from oomwarden.kernel.boot import Boot
+from oomwarden.kill import Episode
+
+MACHINE = "/proc/vmstat"
+"""The counter of kills on the whole machine."""
+
+_KILLED = "Killed process "
+
+
+def anchor_of(episode: Episode) -> int | None:
+    """Tell the number of its first "Killed process" line, or else of its first record."""
+    for record in episode.records:
+        if _KILLED in record.text:
+            return record.sequence
+    return episode.first.sequence if episode.first else None
+
+
+def killed_us(episode: Episode) -> int | None:
+    """Tell when it killed first, by the kernel's clock."""
+    anchor = anchor_of(episode)
+    found = (each.since_boot_us for each in episode.records if each.sequence == anchor)
+    return next(found, None)
+
+
+def lines_of(episode: Episode) -> int:
+    """Count what the kernel has counted; of a log that was cut, the kill known all the same."""
+    return max(episode.killed_lines, len(episode.kills))
+
+
+def key_of(boot: Boot, episode: Episode) -> str:
+    """Name an episode as every guard does that reads of it in this boot."""
+    return f"{boot.id}:{anchor_of(episode)}"
+
+
+def of_episode(
+    episode: Episode, boot: Boot, accounted: Accounted, at_unix: float | None, lost: int
+) -> Incident:
+    """Put down what the log tells."""
+    return Incident(
+        key=key_of(boot, episode),
+        boot_id=boot.id,
+        at_unix=at_unix,
+        since_boot_us=killed_us(episode),
+        accounted=accounted,
+        episode=replace(episode, killed_lines=lines_of(episode)),
+        kernel_release=boot.release,
+        page_kib=boot.page_kib,
+        lost_records=lost,
+    )
+
+
+def of_count(  # noqa: PLR0913, PLR0917 - they are the incident
+    key: str, kills: int, counter: str, boot: Boot, at_unix: float, lost: int
+) -> Incident:
+    """Put down that a counter tells of kills, and the log does not."""
+    return Incident(
+        key=key,
+        boot_id=boot.id,
+        at_unix=at_unix,
+        since_boot_us=None,
+        accounted=Accounted.UNEXPLAINED,
+        episode=None,
+        counted=kills,
+        counter=counter,
+        kernel_release=boot.release,
+        page_kib=boot.page_kib,
+        lost_records=lost,
+    )
+
+
+def with_past(incident: Incident, scene: Scene, stand: Stand, at: float) -> Incident:
+    """Add the minutes before a moment, in seconds of CLOCK_MONOTONIC, and how things stood."""
+    past = scene.before(at)
+    return replace(
+        incident,
+        level=stand.level,
+        level_seconds=stand.level_seconds,
+        adjusted=stand.adjusted,
+        readings=past.readings,
+        seen=past.seen,
+        growth=past.growth,
+        predicted=past.predicted,
+        predicted_seconds=past.predicted_seconds,
+    )

@@ -1,0 +1,389 @@
+"""Sees to it that no OOM kill goes unnoticed: reads of it, accounts for it, has it recorded.
+
+The kernel's log says who was killed, and why. Its counter says how many were; what the log does
+not explain is an incident, too. The store says what guards before us have recorded of this boot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oomwarden.config.schema import CALM
+from oomwarden.guard import narrate
+from oomwarden.guard.accounting import Accounting
+from oomwarden.guard.control import Json
+from oomwarden.guard.events import Events
+from oomwarden.guard.kernel_log import KernelLog
+from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, SetAside
+from oomwarden.guard.scene import Scene
+from oomwarden.guard.senses import Senses
+from oomwarden.guard.testimony import (
+    MACHINE,
+    anchor_of,
+    key_of,
+    killed_us,
+    lines_of,
+    of_count,
+    of_episode,
+    with_past,
+)
+from oomwarden.incidents.incident import Accounted, Incident
+from oomwarden.kernel.boot import Boot
+from oomwarden.kernel.kill_counters import CgroupKills, KillCounter, kills_of_cgroups
+from oomwarden.kernel.kmsg import Kmsg
+from oomwarden.kill import Episode
+from oomwarden.model import Sense
+from oomwarden.policy.level import LevelState
+
+COUNT_SECONDS = 5.0
+"""How often the kernel's counter is read under pressure. Reading it takes 25 us: not at rest."""
+
+PATIENCE_SECONDS = 10.0
+"""For so long the store is waited for, before what was read is taken for new."""
+
+CLOSE_SECONDS = 5.0
+"""For so long what is still to be written at the end may take."""
+
+MOST_TOLD_LATE = 20
+"""So many kills of before our start are told of one by one."""
+
+_US = 1_000_000
+_MOST_READS = 10_000
+_MOST_CGROUPS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the witness reads and writes; None where it cannot be had on this machine.
+
+    ``unix_clock`` tells the time of day in Unix seconds.
+    """
+
+    root: str
+    boot: Boot
+    kmsg: Kmsg | None
+    counter: KillCounter | None
+    recorder: Recorder | None
+    unix_clock: Callable[[], float]
+
+
+class Witness:
+    """All about kills that is remembered between two turns of the loop.
+
+    Times (``now``) are in seconds of CLOCK_MONOTONIC.
+    """
+
+    def __init__(self, sources: Sources, senses: Senses, scene: Scene) -> None:
+        """Know nothing yet."""
+        self._sources = sources
+        self._boot = sources.boot
+        self._senses = senses
+        self._scene = scene
+        self._log: KernelLog | None = None
+        self._accounts = Accounting(sources.boot.id)
+        self._held: list[Episode] = []
+        self._patience_until: float | None = None
+        self._must_judge = True
+        self._counted: int | None = None
+        self._counted_at = 0.0
+        self._cgroups: dict[str, CgroupKills] = {}
+        self._read_of: Counter[str] = Counter()
+        self._lost_told = self._lost_recorded = 0
+        self._kills: Counter[str] = Counter()
+        self._scopes: Counter[str] = Counter()
+        self._last: Json | None = None
+
+    @property
+    def due_at(self) -> float | None:
+        """When there will be something to do though nothing happens; None: then only."""
+        times = (
+            self._accounts.due_at,
+            self._patience_until,
+            self._log.due_at if self._log else None,
+        )
+        return min((at for at in times if at is not None), default=None)
+
+    def begin(self, events: Events, level: LevelState, now: float) -> None:
+        """Read all that was logged before our start, and ask the store what it knows of it."""
+        recorder = self._sources.recorder
+        if self._sources.kmsg is not None:
+            self._log = KernelLog(self._sources.kmsg, events, self._is_gone, now)
+            for _ in range(_MOST_READS):
+                self._read(level, now)
+                if self._log.is_drained or self._log.is_closed:
+                    break
+        if recorder is not None:
+            events.watch(recorder.fileno())
+        self._count(now)
+        if not self._counted and not self._held and not self._open_lines():
+            # Nobody was killed in this boot, so nothing of it can be known.
+            self._accounts.inform(Known(self._boot.id, frozenset(), 0, {}, ()))
+        elif recorder is not None:
+            recorder.known(self._boot.id)
+            self._patience_until = now + PATIENCE_SECONDS
+        if self._counted:
+            self._note_cgroups(kills_of_cgroups(self._sources.root))
+        self._go_on(level, now)
+
+    def without_ours(self, ready: set[int]) -> set[int]:
+        """Leave out the descriptors that are ours."""
+        recorder, log = self._sources.recorder, self._log
+        ours = {recorder.fileno()} if recorder else set()
+        return ready - ours - (log.descriptors if log else set())
+
+    def attend(self, ready: set[int], level: LevelState, now: float) -> bool:
+        """Do what is due; tell whether anything was. ``ready`` are the descriptors that are."""
+        recorder, log, due_at = self._sources.recorder, self._log, self.due_at
+        is_answered = recorder is not None and recorder.fileno() in ready
+        is_logged = log is not None and log.is_due(ready, now)
+        if not (is_answered or is_logged or (due_at is not None and now >= due_at)):
+            return False
+        if recorder is not None and is_answered:
+            self._take_answers(recorder, now)
+        if is_logged:
+            self._read(level, now)
+        self._go_on(level, now)
+        return True
+
+    def check(self, level: LevelState, now: float, *, is_time: bool) -> None:
+        """Hold the counts against each other: if it ``is_time``, and under pressure now and then.
+
+        Without pressure nothing but the log makes us look, where there is one to read.
+        """
+        is_blind = self._log is None or self._log.is_closed
+        is_pressing = is_blind or level.name != CALM
+        if is_time or (is_pressing and now - self._counted_at >= COUNT_SECONDS):
+            self._read(level, now)
+            self._must_judge = True
+            self._go_on(level, now)
+
+    def close(self, level: LevelState, now: float) -> int:
+        """Enter what is left, and wait for the disk a little; tell how much is not written."""
+        log, recorder = self._log, self._sources.recorder
+        if log is not None and not log.is_closed:
+            self._read(level, now)
+            self._held += log.close(now)
+        self._patience_until = None
+        self._count(now)
+        self._enter_held(now, 0)
+        if self._sources.counter is not None:
+            self._sources.counter.close()
+        return recorder.close(CLOSE_SECONDS) if recorder is not None else 0
+
+    def status(self, now: float) -> Json:
+        """Tell of the kills of this boot.
+
+        ``counted``, ``explained``, ``unexplained`` and ``pending`` (read, and not complete) are
+        what the kernel counts: lines of the log. ``seen`` and ``scopes`` are processes, of what
+        this guard was the first to see.
+        """
+        self._note_store(now)
+        self._count(now)
+        recorder = self._sources.recorder
+        return {
+            "boot_id": self._boot.id,
+            "counted": self._counted,
+            "explained": self._accounts.explained_lines,
+            "unexplained": self._accounts.unexplained_kills,
+            "pending": self._open_lines() + sum(lines_of(episode) for episode in self._held),
+            "is_store_known": self._accounts.is_informed,
+            "seen": {state.value.replace(" ", "_"): self._kills[state] for state in Accounted},
+            "scopes": dict(self._scopes),
+            "last": self._last,
+            "lost_records": self._log.lost if self._log else 0,
+            "unwritten": recorder.waiting if recorder else 0,
+        }
+
+    def _read(self, level: LevelState, now: float) -> None:
+        """Read on in the log, and say at once who was killed."""
+        log = self._log
+        if log is None or log.is_closed:
+            return
+        try:
+            done = log.read(now, lambda: self._scene.stand(level, now), self._scene.rule_of)
+        except OSError as error:
+            detail = f"lost: {error.strerror}; kills are only counted from now on"
+            self._senses.note(Sense.KERNEL_LOG, detail, works=False)
+            narrate.senses([self._senses.states[Sense.KERNEL_LOG]])
+            self._held += log.close(now)
+            return
+        if log.lost > self._lost_told:
+            narrate.records_lost(log.lost - self._lost_told)
+            self._lost_told = log.lost
+        self._held += done
+        for kill in log.news(done):
+            narrate.killed(kill, log.rule_of(kill.pid))
+
+    def _is_gone(self, pid: int) -> bool:
+        return not os.path.exists(f"{self._sources.root}/proc/{pid}")
+
+    def _go_on(self, level: LevelState, now: float) -> None:
+        """Enter what was read, and see whether more was counted than that.
+
+        Only with the log read to its end, and once the store has told what it knows.
+        """
+        log, due_at = self._log, self._accounts.due_at
+        if log is not None and not log.is_drained and not log.is_closed:
+            return
+        if self._patience_until is not None:
+            if now < self._patience_until:
+                return
+            self._patience_until = None
+        if self._held or self._must_judge or (due_at is not None and now >= due_at):
+            self._must_judge = False
+            self._count(now)
+            open_lines = self._open_lines()
+            self._enter_held(now, open_lines)
+            verdict = self._accounts.judge(self._counted, open_lines, now)
+            if verdict is not None:
+                self._complain(*verdict, level, now)
+
+    def _open_lines(self) -> int:
+        """Count the lines of kills that were read and are not entered."""
+        return self._log.open_lines if self._log is not None else 0
+
+    def _count(self, now: float) -> None:
+        self._counted_at = now
+        if self._sources.counter is not None:
+            self._counted = self._sources.counter.read()
+
+    def _enter_held(self, now: float, open_lines: int) -> None:
+        """Account for every episode that is complete."""
+        held, self._held = self._held, []
+        left = open_lines + sum(lines_of(episode) for episode in held)
+        late = 0
+        for episode in held:
+            left -= lines_of(episode)
+            if not episode.kills:
+                narrate.nobody_killed(episode)
+            elif self._log is not None and not self._log.is_late(anchor_of(episode)):
+                self._enter(episode, Accounted.EXPLAINED, now, left)
+            elif not self._is_known(episode, left):
+                late += 1
+                if late <= MOST_TOLD_LATE:
+                    narrate.found_late(episode, self._seconds_since(killed_us(episode), now))
+                self._enter(episode, Accounted.FOUND_LATE, now, left)
+        if late > MOST_TOLD_LATE:
+            narrate.found_more_late(late - MOST_TOLD_LATE)
+        if self._accounts.is_informed and not self._may_be_late():
+            self._accounts.all_met()
+
+    def _may_be_late(self) -> bool:
+        """Whether an episode of before our start may still come."""
+        log = self._log
+        return log is not None and (
+            not log.is_drained
+            or any(log.is_late(anchor_of(episode)) for episode in log.open_episodes())
+        )
+
+    def _is_known(self, episode: Episode, open_lines: int) -> bool:
+        """Whether a guard before us has recorded it, whole or in part."""
+        if not self._accounts.is_news(key_of(self._boot, episode), killed_us(episode)):
+            return True
+        is_cut = bool(episode.why_incomplete) and self._log is not None and self._log.gone > 0
+        lines = lines_of(episode)
+        return is_cut and self._accounts.is_repeated(lines, self._counted, open_lines)
+
+    def _enter(self, episode: Episode, accounted: Accounted, now: float, open_lines: int) -> None:
+        """Have a new episode recorded, and what it explains late put right."""
+        key, lines = key_of(self._boot, episode), lines_of(episode)
+        explains = self._accounts.explain(key, lines, self._counted, open_lines)
+        for kill in episode.kills:
+            self._scopes[kill.scope or "unknown"] += 1
+        passed = self._seconds_since(killed_us(episode), now)
+        at_unix = None if passed is None else self._sources.unix_clock() - passed
+        incident = of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
+        if accounted is Accounted.EXPLAINED and self._log is not None:
+            self._read_of.update(kill.task_memcg or "" for kill in episode.kills)
+            if len(self._read_of) > _MOST_CGROUPS:
+                self._note_cgroups(kills_of_cgroups(self._sources.root))
+            mark = self._log.mark(anchor_of(episode))
+            if mark is not None:
+                at = mark.at if passed is None else min(now - passed, mark.at)
+                incident = with_past(incident, self._scene, mark.stand, at)
+        self._record(incident, explains, len(episode.kills))
+
+    def _seconds_since(self, since_boot_us: int | None, now: float) -> float | None:
+        if since_boot_us is None or self._log is None:
+            return None
+        return max((self._log.kernel_us(now) - since_boot_us) / _US, 0.0)
+
+    def _newly_lost(self) -> int:
+        """Count the records that were lost since the last incident."""
+        if self._log is None:
+            return 0
+        lost, self._lost_recorded = self._log.lost - self._lost_recorded, self._log.lost
+        return lost
+
+    def _complain(self, key: str, kills: int, level: LevelState, now: float) -> None:
+        """Have an incident recorded of kills that nothing but a counter tells of."""
+        log, lost = self._log, self._newly_lost()
+        can_read = log is not None and not log.is_closed
+        if log is not None and not self._kills[Accounted.UNEXPLAINED]:
+            # What was overwritten before our start is the reason for a first complaint, if any.
+            lost += log.gone
+        counter = self._where_counted(kills)
+        narrate.unexplained(kills, counter, lost, can_read=can_read)
+        unix = self._sources.unix_clock()
+        incident = of_count(key, kills, counter, self._boot, unix, lost)
+        stand = self._scene.stand(level, now)
+        self._record(with_past(incident, self._scene, stand, now), {}, kills)
+
+    def _where_counted(self, kills: int) -> str:
+        """Tell the one cgroup whose own counter has all of these kills, or else the machine's."""
+        found = kills_of_cgroups(self._sources.root)
+        grown = {
+            path: count.oom_kill - self._cgroups.get(path, CgroupKills(0)).oom_kill
+            for path, count in found.items()
+        }
+        for path, count in self._read_of.items():
+            for above in grown:
+                if f"{path}/".startswith(above.rstrip("/") + "/"):
+                    grown[above] -= count
+        self._note_cgroups(found)
+        # In version 2 those above have counted them, too: the lowest is meant.
+        return max((path for path in grown if grown[path] == kills), key=len, default=MACHINE)
+
+    def _note_cgroups(self, found: dict[str, CgroupKills]) -> None:
+        """Count from here on: all that these have counted is read of, or was complained about."""
+        self._cgroups = found
+        self._read_of.clear()
+
+    def _record(self, incident: Incident, explains: dict[str, int], kills: int) -> None:
+        self._kills[incident.accounted] += kills
+        self._last = {
+            "key": incident.key,
+            "id": None,
+            "at_unix": incident.at_unix,
+            "accounted": incident.accounted.value,
+            "kills": kills,
+        }
+        if self._sources.recorder is not None:
+            self._sources.recorder.record(incident, explains)
+
+    def _take_answers(self, recorder: Recorder, now: float) -> None:
+        for result in recorder.attend():
+            match result:
+                case Known():
+                    if not self._accounts.is_informed:
+                        self._accounts.inform(result)
+                    self._patience_until, self._must_judge = None, True
+                case Failed():
+                    self._patience_until = None
+                    narrate.store_failed(result.why)
+                case SetAside():
+                    narrate.store_set_aside(result.path, result.why)
+                case Lost():
+                    narrate.incidents_lost(len(result.incidents), result.why)
+                case Recorded():
+                    if self._last is not None and self._last["key"] == result.key:
+                        self._last["id"] = result.id
+        self._note_store(now)
+
+    def _note_store(self, now: float) -> None:
+        if self._sources.recorder is not None:
+            state = self._sources.recorder.state(now)
+            self._senses.note(state.sense, state.detail, works=state.works)
