@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_guarding(commands)
     _add_restoring(commands)
     _add_looking(commands)
+    _add_remembering(commands)
     _add_configuring(commands)
     return tree
 
@@ -98,6 +99,25 @@ def _add_looking(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_config(explain_pid)
     _add_format(explain_pid)
     explain_pid.set_defaults(command=_explain)
+
+
+def _add_remembering(commands: _Commands[argparse.ArgumentParser]) -> None:
+    incidents = commands.add_parser("incidents", help="what was killed on this machine, and why")
+    incidents.add_argument("--since", metavar="WHEN", help="2h, 3d, yesterday, 2026-11-23 14:00")
+    incidents.add_argument("--unit", metavar="U", help="of this unit, or below this cgroup path")
+    incidents.add_argument(
+        "--scope",
+        choices=("global", "memcg", "cpuset", "mempolicy"),
+        help="whose memory had run out",
+    )
+    incidents.add_argument(
+        "--boot", metavar="ID", help="0: this boot, -1: the one before, or an id"
+    )
+    incidents.add_argument(
+        "--no-others", action="store_true", help="leave out kills that are not the kernel's"
+    )
+    _add_format(incidents)
+    incidents.set_defaults(command=_incidents)
 
 
 def _add_configuring(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -190,6 +210,18 @@ def _explain(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.explaining import explain_process
 
     return explain_process(arguments.pid, arguments.config, as_json=arguments.format == "json")
+
+
+def _incidents(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.incidents import Question, incidents
+    from oomwarden.kill import Scope
+
+    scope = Scope(arguments.scope) if arguments.scope else None
+    return incidents(
+        Question(arguments.since, arguments.unit, scope, arguments.boot),
+        with_others=not arguments.no_others,
+        as_json=arguments.format == "json",
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:
