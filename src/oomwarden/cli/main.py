@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_restoring(commands)
     _add_looking(commands)
     _add_remembering(commands)
+    _add_drilling(commands)
     _add_configuring(commands)
     return tree
 
@@ -99,6 +100,12 @@ def _add_looking(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_config(explain_pid)
     _add_format(explain_pid)
     explain_pid.set_defaults(command=_explain)
+
+
+def _add_drilling(commands: _Commands[argparse.ArgumentParser]) -> None:
+    drill = commands.add_parser("drill", help="try it: a real OOM kill, contained and followed")
+    _add_format(drill)
+    drill.set_defaults(command=_drill)
 
 
 def _add_remembering(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -210,6 +217,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.explaining import explain_process
 
     return explain_process(arguments.pid, arguments.config, as_json=arguments.format == "json")
+
+
+def _drill(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.drill import drill
+
+    return drill(as_json=arguments.format == "json")
 
 
 def _incidents(arguments: argparse.Namespace) -> int:
