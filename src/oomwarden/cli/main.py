@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     _add_restoring(commands)
     _add_looking(commands)
     _add_remembering(commands)
+    _add_reporting(commands)
+    _add_analyzing(commands)
     _add_drilling(commands)
     _add_configuring(commands)
     return tree
@@ -102,6 +104,33 @@ def _add_looking(commands: _Commands[argparse.ArgumentParser]) -> None:
     explain_pid.set_defaults(command=_explain)
 
 
+def _add_analyzing(commands: _Commands[argparse.ArgumentParser]) -> None:
+    analyze = commands.add_parser("analyze", help="every OOM kill in any saved kernel log")
+    analyze.add_argument(
+        "files", nargs="*", metavar="FILE", help="packed or not; - is standard input"
+    )
+    analyze.add_argument(
+        "--boot", metavar="N", help="from the journal; 0: this boot, -1: the one before, or an id"
+    )
+    _add_config(analyze, "say who would have died instead with this configuration")
+    _add_report_format(analyze)
+    analyze.set_defaults(command=_analyze)
+
+
+def _add_reporting(commands: _Commands[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser("report", help="one incident explained: what, when, why, what now")
+    report.add_argument(
+        "id", nargs="?", metavar="ID", help="as 'oomwarden incidents' has it; last (the default)"
+    )
+    report.add_argument(
+        "--boot", metavar="N", help="all of a boot; 0: this boot, -1: the one before, or an id"
+    )
+    report.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there")
+    _add_config(report, "say who would have died instead with this configuration")
+    _add_report_format(report)
+    report.set_defaults(command=_report)
+
+
 def _add_drilling(commands: _Commands[argparse.ArgumentParser]) -> None:
     drill = commands.add_parser("drill", help="try it: a real OOM kill, contained and followed")
     _add_format(drill)
@@ -149,8 +178,17 @@ def _add_configuring(commands: _Commands[argparse.ArgumentParser]) -> None:
     convert.set_defaults(command=_convert)
 
 
-def _add_config(command: argparse._ActionsContainer) -> None:
-    command.add_argument("--config", type=Path, metavar="FILE", help="use this one file alone")
+def _add_config(command: argparse._ActionsContainer, what: str = "use this one file alone") -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help=what)
+
+
+def _add_report_format(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "markdown", "html"),
+        default="text",
+        help="for a person, a program, an issue tracker, or a browser",
+    )
 
 
 def _add_format(command: argparse.ArgumentParser) -> None:
@@ -217,6 +255,21 @@ def _explain(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.explaining import explain_process
 
     return explain_process(arguments.pid, arguments.config, as_json=arguments.format == "json")
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.analyzing import analyze
+
+    return analyze(
+        arguments.files, arguments.boot, form=arguments.format, config_file=arguments.config
+    )
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.reporting import Wanted, report
+
+    wanted = Wanted(arguments.id, arguments.boot)
+    return report(wanted, arguments.format, arguments.output, arguments.config)
 
 
 def _drill(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,85 @@
+"""In words: what memory was full of, and how the kill was accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oomwarden.incidents.incident import Accounted
+from oomwarden.report.kill_report import Accounting, KillReport, Makeup, Quoted
+from oomwarden.report.words import Block, Column, Table
+from oomwarden.wording import size
+
+
+def about_makeup(report: KillReport) -> Iterator[Block]:
+    """Tell the kinds of memory, and what speaks for a leak in the kernel."""
+    makeup = report.makeup
+    if makeup is None:
+        return
+    whose = "The cgroup used" if makeup.of_memcg else "The machine has"
+    of = "" if makeup.of_memcg else " of RAM"
+    yield (f"{whose} {size(makeup.total_kib)}{of}.{_swap(makeup)}",)
+    yield Table(
+        (Column("KIND"), Column("SIZE", is_number=True), Column("SHARE", is_number=True)),
+        tuple(
+            ((part.kind.value,), (size(part.kib),), (_percent(part.kib, makeup.total_kib),))
+            for part in makeup.parts
+        ),
+    )
+    if makeup.is_leak:
+        held = f"The kernel itself held {makeup.kernel_percent:.0f} % of it"
+        yield (f"{held}: no kill gives that back, and a leak is likely.",)
+    if makeup.overlap_kib:
+        yield (f"The dump counts {size(makeup.overlap_kib)} twice.",)
+
+
+def _swap(makeup: Makeup) -> str:
+    total, free = makeup.swap_total_kib, makeup.swap_free_kib
+    if total is None:
+        return ""
+    if total == 0:
+        return " It may use no swap." if makeup.of_memcg else " It has no swap."
+    if free is None:
+        return f" Of swap there is {size(total)}."
+    return f" Of {size(total)} of swap {size(free)} was free."
+
+
+def _percent(kib: int, total_kib: int) -> str:
+    return f"{100 * kib / total_kib:.1f} %" if total_kib else "-"
+
+
+def about_accounting(report: KillReport) -> Iterator[Block]:
+    """Tell how the kill was accounted for, and what the log lacks."""
+    accounting = report.accounting
+    match accounting.state:
+        case Accounted.EXPLAINED:
+            yield (f"The guard read it in the kernel's log as it happened{_lines(accounting)}.",)
+        case Accounted.FOUND_LATE:
+            text = "It was found in the kernel's log afterwards: no guard was running then"
+            yield (f"{text}{_lines(accounting)}.",)
+        case Accounted.UNEXPLAINED:
+            counter = accounting.counter or "the kernel"
+            where = "" if counter.startswith("/proc/") else "cgroup "
+            yield (
+                f"Of {where}",
+                Quoted(counter),
+                f" it is only known that it counted {accounting.counted} kills.",
+            )
+            if accounting.explained_later:
+                yield (f"The log has explained {accounting.explained_later} of them since.",)
+        case None:
+            yield (f"Read from a log, with nothing to compare it with{_lines(accounting)}.",)
+    if accounting.lost_records:
+        lost = accounting.lost_records
+        yield (f"{lost} records of the log had been overwritten before they could be read.",)
+    if accounting.missing:
+        yield (f"The log is not complete: {'; '.join(accounting.missing)}.",)
+    if accounting.left_out:
+        yield (f"Too large to be kept: {'; '.join(accounting.left_out)}.",)
+
+
+def _lines(accounting: Accounting) -> str:
+    lines, processes = accounting.killed_lines, accounting.processes
+    if lines == processes:
+        return ""
+    counted = f"{lines} time{'s'[: lines != 1]}"
+    return f"; the kernel counted {counted} for {processes} process{'es'[: 2 * (processes != 1)]}"

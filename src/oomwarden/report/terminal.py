@@ -1,0 +1,147 @@
+"""A report on a terminal: 80 columns are enough, colour is not needed, a pipe gets plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Grid
+from rich.text import Text as Line
+
+from oomwarden.report.kill_report import KillReport, Quoted, Text
+from oomwarden.report.safe import shown, shown_in_table
+from oomwarden.report.telling import Section, headline, sections
+from oomwarden.report.words import Snippet, Table
+
+WIDTH = 80
+_NARROWEST = 40
+_INDENT = 2
+
+
+def render(reports: Sequence[KillReport], width: int = WIDTH, *, colour: bool = False) -> str:
+    """Write reports one after another. Without ``colour`` there is no escape sequence in it."""
+    out = StringIO()
+    console = _console(out, width, colour=colour)
+    for at, report in enumerate(reports):
+        if at:
+            console.print()
+        _render(console, report)
+    return _trimmed(out)
+
+
+def render_sections(
+    report: KillReport, keys: Iterable[str], width: int = WIDTH, *, colour: bool = False
+) -> str:
+    """Write only those sections, without their titles."""
+    wanted = set(keys)
+    out = StringIO()
+    console = _console(out, width, colour=colour)
+    for section in sections(report):
+        if section.key in wanted:
+            _render_blocks(console, section)
+    return _trimmed(out)
+
+
+def _console(out: StringIO, width: int, *, colour: bool) -> Console:
+    return Console(
+        file=out,
+        width=max(width, _NARROWEST),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def _trimmed(out: StringIO) -> str:
+    # Rich pads lines to the width.
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().split("\n")[:-1])
+
+
+def _render(console: Console, report: KillReport) -> None:
+    number = f"Incident {report.id}: " if report.id is not None else ""
+    title = Line(number, style="bold")
+    title.append_text(_line(headline(report)))
+    title.stylize("bold")
+    console.print(title)
+    for section in sections(report):
+        console.print()
+        console.print(Line(section.title.upper(), style="bold"))
+        _render_blocks(console, section)
+
+
+def _render_blocks(console: Console, section: Section) -> None:
+    is_after_lines = False
+    for block in section.blocks:
+        match block:
+            case Table():
+                console.print(Padding(_grid(block), (0, 0, 0, _INDENT)))
+                if block.caption:
+                    console.print(_indented(Line(block.caption, style="dim")))
+            case Snippet():
+                _print_lines(console, block)
+            case tuple():
+                if is_after_lines:
+                    console.print()
+                console.print(_indented(_line(block)))
+        is_after_lines = isinstance(block, Snippet)
+
+
+def _indented(line: Line) -> Padding:
+    return Padding(line, (0, 0, 0, _INDENT))
+
+
+def _line(text: Text) -> Line:
+    line = Line()
+    for part in text:
+        if isinstance(part, Quoted):
+            line.append(shown(part.text), style="cyan")
+        else:
+            line.append(part)
+    return line
+
+
+def _print_lines(console: Console, snippet: Snippet) -> None:
+    """Print lines to copy: whole, whatever the width."""
+    indent = " " * (2 * _INDENT)
+    lines = [f"{indent}# {snippet.file}"] if snippet.file is not None else []
+    lines += [f"{indent}{line}" for line in snippet.lines]
+    for line in lines:
+        console.print(Line(line, style="green"), no_wrap=True, overflow="ignore", crop=False)
+
+
+def _grid(table: Table) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in table.columns:
+        grid.add_column(
+            column.heading,
+            justify="right" if column.is_number else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=len(column.heading),
+        )
+    for at, row in enumerate(table.rows):
+        is_marked = at in table.marked
+        cells = [_cell(text) for text in row]
+        if is_marked:
+            _mark(cells, table)
+        grid.add_row(*cells, style="bold red" if is_marked else "")
+    return grid
+
+
+def _mark(cells: list[Line], table: Table) -> None:
+    """Mark a victim by a sign, for those who see no colour."""
+    names = [at for at, column in enumerate(table.columns) if not column.is_number]
+    if names:
+        cells[names[0]] = Line.assemble("> ", cells[names[0]])
+
+
+def _cell(text: Iterable[str | Quoted]) -> Line:
+    return Line(
+        "".join(shown_in_table(part.text) if isinstance(part, Quoted) else part for part in text)
+    )
