@@ -56,7 +56,7 @@ def fetch(asked: str, cache: Path | None = None) -> Kernel:
     cache.mkdir(parents=True, exist_ok=True)
     package = _package(asked, cache)
     folder = cache / package
-    with _alone(cache / f"{package}.lock"):
+    with alone(cache / f"{package}.lock"):
         if not folder.is_dir():
             _unpack(package, folder)
     return _kernel(asked, folder)
@@ -76,7 +76,9 @@ def _package(asked: str, cache: Path) -> str:
         return asked
     found = newest((path.name for path in cache.iterdir() if path.is_dir()), asked)
     if found is None:
-        listing = _run("apt-cache", "search", "--names-only", f"^linux-image-{re.escape(asked)}")
+        listing = run_command(
+            "apt-cache", "search", "--names-only", f"^linux-image-{re.escape(asked)}"
+        )
         found = newest((line.split(" ", 1)[0] for line in listing.splitlines()), asked)
     if found is None:
         message = f"apt knows no kernel {asked}: is this Debian, and did apt-get update run?"
@@ -90,14 +92,14 @@ def _unpack(package: str, folder: Path) -> None:
         work = Path(name)
         # As root, apt would hand the download to a user who cannot write here, and warn.
         unboxed = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
-        _run("apt-get", *unboxed, "download", package, cwd=work)
+        run_command("apt-get", *unboxed, "download", package, cwd=work)
         tree = work / "tree"
-        _run("dpkg", "-x", str(next(work.glob("*.deb"))), str(tree))
+        run_command("dpkg", "-x", str(next(work.glob("*.deb"))), str(tree))
         for pattern in _UNUSED:
             for unused in tree.glob(pattern):
                 shutil.rmtree(unused)
         release = _kernel(package, tree).release
-        _run("depmod", "-b", str(tree), release)
+        run_command("depmod", "-b", str(tree), release)
         tree.rename(folder)
 
 
@@ -112,14 +114,14 @@ def _kernel(asked: str, folder: Path) -> Kernel:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Hold a lock among all processes of the machine."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
-def _run(*command: str, cwd: Path | None = None) -> str:
+def run_command(*command: str, cwd: Path | None = None) -> str:
     """Output of a command; its failure, or its absence, is a kernel that is unavailable."""
     # depmod lives in /usr/sbin, which an ordinary user's PATH lacks on Debian.
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

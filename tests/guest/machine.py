@@ -24,7 +24,9 @@ import tty
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .kernels import cache_folder
+from .disks import boot_disks
+from .image import why_not
+from .kernels import KernelUnavailableError, cache_folder
 from .verdict import Verdict, read_checks
 
 if TYPE_CHECKING:
@@ -76,19 +78,28 @@ def run_scenario(kernel: Kernel, script: Path, needs: Needs, out: Path, *,
     out.mkdir(parents=True, exist_ok=True)
     (out / "verdict.json").unlink(missing_ok=True)
     console = out / "console.txt"
-    job = out / "job.sh"
-    job.write_text(_job(kernel, script, out))
-    command = _command(kernel, needs, job, kvm=kvm)
+    if needs.systemd and (reason := why_not()):
+        raise KernelUnavailableError(reason)
     with _place():
         started = time.monotonic()
         for _ in range(BOOTS):
-            with console.open("wb") as log:
-                timed_out = _boot(command, needs.timeout_seconds, log)
+            if needs.systemd:
+                timed_out = boot_disks(kernel, script, needs, out, checkout=ROOT, kvm=kvm)
+            else:
+                timed_out = _boot_here(kernel, script, needs, out, kvm=kvm)
             if (out / "verdict.json").exists() or DEATH not in console.read_bytes():
                 break
         seconds = time.monotonic() - started
     checks, finished = read_checks(out / "verdict.json")
     return Verdict(script.stem, kernel.release, checks, finished, timed_out, seconds, console)
+
+
+def _boot_here(kernel: Kernel, script: Path, needs: Needs, out: Path, *, kvm: bool) -> bool:
+    """Boot on this machine's own files; True if it had to be killed."""
+    job = out / "job.sh"
+    job.write_text(_job(kernel, script, out))
+    with (out / "console.txt").open("wb") as log:
+        return _boot(_command(kernel, needs, job, kvm=kvm), needs.timeout_seconds, log)
 
 
 def _search_path() -> str:

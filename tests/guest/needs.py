@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,10 @@ class Needs:
 
     ``every_kernel`` is for what kernels are known to do differently: such a scenario is run on
     each of them, where others are spread over them to save time.
+
+    ``systemd``: a Debian of its own with systemd and real services on a disk, instead of this
+    machine's files (see :mod:`tests.guest.image`); ``swap_mib`` is a disk for swap there, and
+    ``disk_mbps`` and ``disk_iops`` how fast its disks are once it asks for that (0: no limit).
     """
 
     memory_mib: int = 1024
@@ -18,3 +23,8 @@ class Needs:
     append: tuple[str, ...] = ()
     timeout_seconds: int = 240
     every_kernel: bool = False
+    systemd: bool = False
+    swap_mib: int = 0
+    disk_mbps: int = 0
+    disk_iops: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
