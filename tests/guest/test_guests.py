@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .kernels import Kernel
     from .needs import Needs
 
+PATIENCE_SECONDS = 3600
+"""For a place on a busy machine; how long a scenario may take it says itself."""
+
 SCENARIOS = sorted(
     path.stem for path in Path(__file__).parent.glob("scenarios/*.py") if path.stem != "__init__"
 )
@@ -39,6 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.guest
+@pytest.mark.timeout(PATIENCE_SECONDS)
 def test_scenario(scenario: str, kernel: Kernel, out: Path, pytestconfig: pytest.Config) -> None:
     """The guest's own verdict, with the failed checks and the end of its console."""
     verdict = run_scenario(
