@@ -30,6 +30,8 @@ WANTED = 250
 REACTION_SECONDS = 15
 RETRY_SECONDS = 40
 """After a failed write the guard waits 1, 2, 4 ... seconds before the next try."""
+PAGE_OF_LINES = 120
+"""More lines of the journal of originals than a page of memory holds."""
 STOPPED_SECONDS = float(os.environ.get("GUEST_STOPPED_SECONDS", "15"))
 RULES = f"""\
 rules:
@@ -82,7 +84,9 @@ def scenario(report: Report) -> None:
     config = work_file("config.yaml", RULES)
     patient = Patient(report, Guard("--config", config), config)
     patient.alive("at first")
-    for fault in (full_run, full_disk, read_only_disk, garbage, no_descriptors, clocks, stopped):
+    # While nothing was ever written, since a file that is open for writing forbids this one.
+    read_only_disk(patient)
+    for fault in (full_run, full_disk, garbage, no_descriptors, clocks, stopped):
         fault(patient)
         patient.alive(fault.__name__)
     damaged_database(patient)
@@ -96,6 +100,9 @@ def full_run(patient: Patient) -> None:
     before = [start("worker") for _ in range(3)]
     report.check("raised", wait_for(lambda: given(before) == {WANTED}, REACTION_SECONDS))
     fill(RUNTIME / "filler")
+    # The page that the journal ends in has room for some more.
+    for _ in range(PAGE_OF_LINES):
+        start("worker").kill()
     late = start("worker")
     denied = partial(denials, patient)
     took = wait_for(lambda: denied() > 0, REACTION_SECONDS)
