@@ -270,3 +270,13 @@ def test_no_text_is_slow_to_refuse(form: Form) -> None:
 def test_every_form_tells_its_versions() -> None:
     """The grammar is also the list of what changed when."""
     assert [form.name for form in FORMS if not re.search(r"\d\.\d", form.since)] == []
+
+
+@pytest.mark.parametrize("digits", ["9" * 21, "9" * 5000, "٣٤"])
+def test_a_number_that_no_kernel_prints(digits: str) -> None:
+    """It is no number: Python would refuse to make one of thousands of digits."""
+    line = recognise(f"Out of memory: Killed process {digits} (a) {_SHMEM}")
+    assert line is None or line.match["pid"] is None
+    line = recognise(f"Out of memory: Killed process 7 (a) total-vm:{digits}kB, anon-rss:1kB")
+    assert line is not None
+    assert line.match["vm"] is None

@@ -95,7 +95,16 @@ def test_any_text_comes_back(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"Killed process 1 (x)", b"6,1;x", b"a,b,c,-;x", b" SUBSYSTEM=usb\n"]
+    "data",
+    [
+        b"",
+        b"\n",
+        b"Killed process 1 (x)",
+        b"6,1;x",
+        b"a,b,c,-;x",
+        b" SUBSYSTEM=usb\n",
+        b"6,1,%b,-;x" % (b"9" * 300),
+    ],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
     """Nothing is guessed."""

@@ -50,9 +50,11 @@ def test_a_name_that_looks_like_fields(comm: str) -> None:
 
 
 def test_the_killed_line_settles_where_the_name_begins() -> None:
-    """Without it the longest possible name is taken: programs choose theirs more freely."""
+    """Without it nobody can tell, and it is left open."""
     line = f"{HEAD},oom_memcg=/a,task_memcg=/a,task=b,task=c,pid=257,uid=1000"
-    assert (parse(line).task_memcg, parse(line).comm) == ("/a", "b,task=c")
+    assert (parse(line).task_memcg, parse(line).comm) == (None, None)
+    assert (parse(line).pid, parse(line).memcg) == (257, "/a")
+    assert (parse(line, "b,task=c").task_memcg, parse(line, "b,task=c").comm) == ("/a", "b,task=c")
     assert (parse(line, "c").task_memcg, parse(line, "c").comm) == ("/a,task=b", "c")
 
 

@@ -440,6 +440,9 @@ def test_a_file_that_lost_power() -> None:
         ("Feb 30 00:00:00", None),
         ("Foo  1 00:00:00", None),
         ("2026-13-01T00:00:00Z", None),
+        ("1970-01-01T00:00:01+01:00", -3599 * 1_000_000),
+        ("9999-12-31T23:59:59Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
         ("12:00:00", None),
         ("", None),
     ],
@@ -447,6 +450,22 @@ def test_a_file_that_lost_power() -> None:
 def test_stamps(stamp: str, expected: int | None) -> None:
     """UTC and 1972 where nothing is said; None for what is no time."""
     assert unix_us(stamp.encode()) == expected
+
+
+@pytest.mark.parametrize("digits", ["9" * 20, "9" * 5000])
+def test_times_that_no_calendar_has(digits: str) -> None:
+    """The record counts, its time does not."""
+    fields = {"__REALTIME_TIMESTAMP": digits, "_TRANSPORT": "kernel", "SYSLOG_FACILITY": "0"}
+    record = parse_json(json.dumps({**fields, "MESSAGE": KILLED}).encode())
+    assert record is not None
+    assert (record.text, record.unix_us) == (KILLED, None)
+
+
+@pytest.mark.parametrize("form", ["", "<3>", "kern  :err   : "])
+def test_what_dmesg_escapes_is_decoded(form: str) -> None:
+    """What does not print comes back; a backslash, which dmesg leaves as it is, stays one."""
+    lines = rf"{form}[    1.000000] a\x1b[31mb \x41 \xc3\xb6 \x9 C:\x" + "\n"
+    assert read(lines.encode())[0].text == "a\x1b[31mb \\x41 ö \\x9 C:\\x"
 
 
 @settings(max_examples=300, deadline=None)

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from oomwarden.kill import Record
@@ -48,6 +49,15 @@ def _lines(prefix: Callable[[Record], bytes]) -> Writer:
     return lambda record: b"".join(
         prefix(record) + line + b"\n" for line in raw(record).split(b"\n")
     )
+
+
+def _printing(text: str) -> str:
+    """Escape what does not print, bytes that are no UTF-8 too, but no backslash (util-linux)."""
+    return "".join(
+        char if char.isprintable() or char.isspace() else "".join(
+            f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
+    )  # fmt: skip
 
 
 def _kmsg(record: Record) -> bytes:
@@ -99,6 +109,10 @@ def _docker(record: Record) -> bytes:
 WRITERS: dict[str, tuple[Form, Writer]] = {
     "kmsg": (Form.KMSG, _kmsg),
     "dmesg": (Form.DMESG, _lines(_clock)),
+    "dmesg(1), which escapes": (
+        Form.DMESG,
+        lambda record: _lines(_clock)(replace(record, text=_printing(record.text))),
+    ),
     "dmesg, CRLF": (
         Form.DMESG,
         lambda record: _lines(_clock)(record).replace(b"\n", b"\r\n"),

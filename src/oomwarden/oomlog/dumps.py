@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from oomwarden.oomlog.forms import Kind
+from oomwarden.oomlog.forms import NUMBER, Kind
 from oomwarden.oomlog.recognise import Line
 
-_PAIR = re.compile(r"([a-z_]+):(\d+)")
-_ITEM = re.compile(r" (\w+):(\d+)KB")
-_STAT = re.compile(r"^([a-z][a-z0-9_]*) (\d+)$", re.MULTILINE)
+_PAIR = re.compile(rf"([a-z_]+):({NUMBER})(?!\d)")
+_ITEM = re.compile(rf" (\w+):({NUMBER})KB")
+_STAT = re.compile(rf"^([a-z][a-z0-9_]*) ({NUMBER})$", re.MULTILINE)
 _BYTES_PER_KIB = 1024
 _MOST_KEYS = 128
 """Twice as many as a dump of any version has."""

@@ -83,6 +83,10 @@ def _summary(draft: Draft, victims: list[Victim]) -> Summary:
     if draft.summary is None:
         return Summary()
     summary = parse(draft.summary, victims[0].comm if victims else None)
+    if summary.comm is None or not victims:
+        # Paths and names may hold what parts them; the table has the name by itself.
+        names = [task.comm for task in draft.rows if task.pid == summary.pid]
+        summary = parse(draft.summary, names[0] if names else None)
     if victims and victims[0].uid is None and summary.pid == victims[0].pid and summary.is_whole:
         victims[0].uid = summary.uid
     return summary

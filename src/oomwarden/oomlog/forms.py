@@ -43,6 +43,10 @@ class Kind(Enum):
     PANIC = auto()
 
 
+NUMBER = r"\d{1,20}"
+"""No number of the kernel's has more digits; one of thousands could not even be printed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """One shape of one line.
@@ -67,5 +71,6 @@ def form(  # noqa: PLR0913, PLR0917 - a row of the table below
     """Make a form; ``rest`` is the pattern of all that follows its start."""
     # A name may hold a newline, hence DOTALL; a pattern covers the line to its end.
     ending = "" if is_cut else r"\s*+\Z"
-    pattern = re.compile(re.escape(start) + rest + ending, re.DOTALL)
+    rest = rest.replace(r"\d+", NUMBER)
+    pattern = re.compile(re.escape(start) + rest + ending, re.DOTALL | re.ASCII)
     return Form(name, kind, since, until, start, pattern, is_cut)

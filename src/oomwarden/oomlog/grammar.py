@@ -24,10 +24,11 @@ _SHMEM = _SIZES + r", shmem-rss:(?P<shmem>\d+)kB"
 _ALL = _SHMEM + r", UID:(?P<uid>\d+) pgtables:(?P<pgt>\d+)kB oom_score_adj:(?P<adj>-?\d+)"
 _VICTIM = r"(?P<pid>\d+) \((?P<comm>.*)\)"
 # What is left of any of these: a number counts only with what follows it, or it may be cut too.
+# A name of 15 bytes has room for ") total-vm:1kB,", but not for the space behind it.
 _CUT = (
     r"(?:(?P<pid>\d+)(?=[ ,])(?:, UID (?P<uid>\d+),)?(?: \((?P<comm>.*)\)(?:, UID (?P<uid7>\d+),)?"
     r"(?=\s*+\Z|\s+total-vm))?"
-    r"(?:\s+total-vm: *(?P<vm>\d+)kB)?(?:,\s*anon-rss:(?P<anon>\d+)kB)?"
+    r"(?:\s+total-vm: *(?P<vm>\d+)kB(?=,\s))?(?:,\s*anon-rss:(?P<anon>\d+)kB)?"
     r"(?:,\s*file-rss:(?P<file>\d+)kB)?(?:,\s*shmem-rss:(?P<shmem>\d+)kB)?"
     r"(?:,\s*UID:(?P<uid5>\d+)(?= pgtables))?(?: pgtables:(?P<pgt>\d+)kB)?|\d*\s*+\Z)"
 )

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from oomwarden.kill import Record
 from oomwarden.oomlog.records import decoded
+from oomwarden.oomlog.stamps import plausible
 
 Value = TypeVar("Value")
 IsWanted = Callable[[bytes, int, int], bool]
@@ -35,6 +36,8 @@ _FIELDS = frozenset(
     )
 )
 _SIZE_BYTES = 8
+_MOST_DIGITS = 20
+"""Of 64 bits."""
 _MOST_BYTES = 64 << 10
 """The longest field that is read; a record of the kernel's has 8 KiB at most."""
 
@@ -177,7 +180,7 @@ def _record(fields: Mapping[str, Value], read: Callable[[Value], str | None]) ->
     return Record(
         text=text,
         since_boot_us=_number(since_boot),
-        unix_us=_number(values.get("__REALTIME_TIMESTAMP")),
+        unix_us=plausible(_number(values.get("__REALTIME_TIMESTAMP"))),
         level=_number(values.get("PRIORITY")),
         facility=0,
         boot_id=values.get("_BOOT_ID"),
@@ -185,4 +188,6 @@ def _record(fields: Mapping[str, Value], read: Callable[[Value], str | None]) ->
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    if text is None or len(text) > _MOST_DIGITS or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from oomwarden.kill import Record
 from oomwarden.oomlog import journal
 from oomwarden.oomlog.prefixes import BY_FORM, CALLER, CLOCK, CORE, Form, Prefix
-from oomwarden.oomlog.records import decoded, parse_kmsg
+from oomwarden.oomlog.records import decoded, parse_kmsg, unescaped
 from oomwarden.oomlog.stamps import microseconds, unix_us
 from oomwarden.oomlog.transports import Transport, find_prefix, is_of_kernel
 from oomwarden.oomlog.wrappers import COLOUR, QUOTE, unwrap
@@ -30,6 +30,13 @@ _LEVELS = {name: level for level, names in enumerate(_LEVEL_NAMES) for name in n
 _BOOT = re.compile(rb"-- Boot ([0-9a-f]{32}) --")
 _US = 1_000_000
 _OF_CLOCKS = frozenset({Form.DMESG, Form.CONSOLE})
+_OF_DMESG = frozenset({
+    *(Form.DMESG, Form.DMESG_RAW, Form.DMESG_DECODED),
+    *(Form.DMESG_CTIME, Form.DMESG_ISO, Form.DMESG_DELTA),
+})  # fmt: skip
+_HIDDEN = re.compile(rb"\\x(0[0-8ef]|1[0-9a-f]|7f|[89a-f][0-9a-f])")
+"""dmesg(1) writes what does not print as \\xNN, and a backslash as it is: anything else that
+looks like this was written so by whoever chose the name."""
 _WITHOUT_CONTEXT = frozenset({Form.PLAIN, Form.KMSG})
 
 
@@ -150,8 +157,11 @@ class Lines:
             return None
         stamp = said.get("stamp")
         name = said.get("caller")
+        text = line[at:]
+        if b"\\x" in text and prefix.form in _OF_DMESG:
+            text = _HIDDEN.sub(unescaped, text)
         return Record(
-            text=decoded(line[at:]),
+            text=decoded(text),
             since_boot_us=_clock(said),
             unix_us=None if stamp is None else unix_us(stamp),
             level=level,

@@ -14,26 +14,26 @@ OOMD_KILLS = (
         r"^Marked (?P<cgroup>.+?) for killing due to (?P<why>(?:memory|swap) .+)", re.DOTALL
     ),
 )
-OOMD_PID = re.compile(r"^oomd attempting to kill (?P<pid>\d+) with \w+")
+OOMD_PID = re.compile(r"^oomd attempting to kill (?P<pid>\d{1,20}) with \w+")
 
 # --- earlyoom (kill.c, main.c) ---
 
-_MIB = r".*?VmRSS:? (?P<mib>\d+) MiB"
+_MIB = r".*?VmRSS:? (?P<mib>\d{1,20}) MiB"
 EARLYOOM_KILLS = (
     # 1.3 has no uid; from 1.8 on the points are called oom_score, and the command line follows.
     re.compile(
-        r"^sending (?P<signal>SIG[A-Z]+) to process (?P<pid>\d+)(?: uid (?P<uid>\d+))?"
-        r' "(?P<comm>.{0,64}?)": (?:badness|oom_score) -?\d+' + _MIB
+        r"^sending (?P<signal>SIG[A-Z]+) to process (?P<pid>\d{1,20})(?: uid (?P<uid>\d{1,20}))?"
+        r' "(?P<comm>.{0,64}?)": (?:badness|oom_score) -?\d{1,20}' + _MIB
     ),
     # 1.2
     re.compile(
-        r'^killing process (?P<pid>\d+) "(?P<comm>.{0,64}?)" with signal (?P<signal>\d+):'
-        r" badness -?\d+" + _MIB
+        r'^killing process (?P<pid>\d{1,20}) "(?P<comm>.{0,64}?)" with signal (?P<signal>\d{1,20}):'
+        r" badness -?\d{1,20}" + _MIB
     ),
     # 1.0 and 1.1
     re.compile(
-        r"^Killing process '?(?P<comm>.{0,64}?)'? with signal (?P<signal>\d+), pid: (?P<pid>\d+),"
-        + _MIB
+        r"^Killing process '?(?P<comm>.{0,64}?)'? with signal (?P<signal>\d{1,20}),"
+        r" pid: (?P<pid>\d{1,20})," + _MIB
     ),
 )
 EARLYOOM_DRY = re.compile(r"^dryrun, not actually sending any signal")
@@ -45,8 +45,8 @@ NOHANG_WHY = re.compile(
     r"^\s*(?P<why>(?:MemAvailable|PSI avg|MemUsedZram)\b.*(?:<=|>=|>).*threshold.*)"
 )
 NOHANG_VICTIM = (
-    re.compile(r"^\s*PID:\s+(?P<pid>\d+), [Nn]ame: (?P<comm>.{0,64}?), (?:badness|state): "),
-    re.compile(r"^New victim is cached victim (?P<pid>\d+) \((?P<comm>.*)\)$"),
+    re.compile(r"^\s*PID:\s+(?P<pid>\d{1,20}), [Nn]ame: (?P<comm>.{0,64}?), (?:badness|state): "),
+    re.compile(r"^New victim is cached victim (?P<pid>\d{1,20}) \((?P<comm>.*)\)$"),
 )
 NOHANG_SENDS = (
     # 0.2: whether it succeeded is the next line.
@@ -85,6 +85,8 @@ HINTS = (
         r"|The kernel OOM killer killed some processes in this unit\.)"
     ),
     # 248 on.
-    re.compile(r"^(?P<unit>\S+): systemd-oomd killed (?:\d+|some) process\(es\) in this unit\."),
+    re.compile(
+        r"^(?P<unit>\S+): systemd-oomd killed (?:\d{1,20}|some) process\(es\) in this unit\."
+    ),
     re.compile(r"^(?P<unit>\S+): Failed with result 'oom-kill'\."),
 )

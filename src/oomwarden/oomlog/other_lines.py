@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from oomwarden.oomlog.other_killers import KILLER_OF, SYSTEMD, Line
+from oomwarden.oomlog.stamps import plausible
 
 JOURNAL_FIELDS = ("MESSAGE", "SYSLOG_IDENTIFIER", "_UID", "_SYSTEMD_UNIT")
 """What :func:`journal_lines` reads of an entry, beside the time that each has."""
@@ -45,15 +46,15 @@ def journal_lines(entry: bytes) -> Iterator[Line]:
         unix_us = int(fields["__REALTIME_TIMESTAMP"])
         if isinstance(message, list):  # bytes that are not UTF-8, or not printable
             message = bytes(message).decode("utf-8", "surrogateescape")
-    except (ValueError, KeyError, TypeError):
+        own = fields.get("_SYSTEMD_UNIT") in {f"{program}.service", f"snap.{program}.service"}
+    except (ValueError, KeyError, TypeError, RecursionError):
         return
     if not isinstance(program, str) or not isinstance(message, str):
         return
-    own = fields.get("_SYSTEMD_UNIT") in {f"{program}.service", f"snap.{program}.service"}
     if fields.get("_UID") != _ROOT and not own:
         return
     for text in message.split("\n"):
-        yield Line(program, text, unix_us)
+        yield Line(program, text, plausible(unix_us))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class SyslogReader:
                 moment = datetime.fromisoformat(stamp.replace(",", "."))
             else:
                 moment = self._with_year(stamp)
-        except ValueError:
+            # Without a zone it is in local time, as syslog writes it.
+            return plausible(round(moment.timestamp() * 1_000_000))
+        except (ValueError, OverflowError, OSError):
             return None
-        # Without a zone it is in local time, as syslog writes it.
-        return round(moment.timestamp() * 1_000_000)
 
     def _with_year(self, stamp: str) -> datetime:
         """The last such day: a log may have last December in it, but not next year's."""

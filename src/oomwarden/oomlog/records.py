@@ -19,6 +19,8 @@ from oomwarden.kill import Record
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _FEWEST_FIELDS = 3
 _FLAGS = 3
+_LONGEST_HEAD = 256
+"""In it no number can be so long that nobody could print it."""
 _CONTINUATIONS = (b"c", b"+")
 """A piece of a line that began in an earlier record; ``+`` is what kernels up to 4.9 write."""
 
@@ -29,7 +31,7 @@ def parse_kmsg(data: bytes) -> Record:
     """Read one record, as one read of /dev/kmsg gives it. Raises ValueError on anything else."""
     head, found, rest = data.partition(b";")
     fields = head.split(b",")
-    if not found or len(fields) < _FEWEST_FIELDS:
+    if not found or len(fields) < _FEWEST_FIELDS or len(head) > _LONGEST_HEAD:
         raise ValueError("this is not a record of /dev/kmsg")
     priority = int(fields[0])
     caller = None
@@ -39,7 +41,7 @@ def parse_kmsg(data: bytes) -> Record:
     text = rest.partition(b"\n")[0]
     if b"\\x" in text:
         # Once only: a backslash of the text itself is escaped as well.
-        text = _ESCAPE.sub(_byte, text)
+        text = _ESCAPE.sub(unescaped, text)
     return Record(
         text=decoded(text),
         since_boot_us=int(fields[2]),
@@ -56,5 +58,6 @@ def decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
-def _byte(match: re.Match[bytes]) -> bytes:
+def unescaped(match: re.Match[bytes]) -> bytes:
+    """Tell the byte whose two hexadecimal digits the first group has."""
     return bytes((int(match[1], 16),))

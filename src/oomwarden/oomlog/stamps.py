@@ -14,6 +14,8 @@ _DIGITS = 6
 _SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EARLIEST_US = (datetime(2, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 _ISO = re.compile(
     rb"(?:(?P<year>\d{4})-)?(?P<month>\d\d)-(?P<day>\d\d)[T ]"
@@ -61,6 +63,11 @@ def unix_us(stamp: bytes) -> int | None:
     return None
 
 
+def plausible(us: int | None) -> int | None:
+    """Pass a time on; None for one of which no calendar tells the day."""
+    return us if us is not None and _EARLIEST_US <= us < _LATEST_US else None
+
+
 def microseconds(fraction: bytes) -> int:
     """Read the digits behind the point of a second."""
     return int(fraction[:_DIGITS].ljust(_DIGITS, b"0"))
@@ -94,4 +101,4 @@ def _moment(
     if zone is not None and (offset := _ZONE.fullmatch(zone)):
         seconds = int(offset[2]) * 3600 + int(offset[3]) * 60
         since -= (seconds if offset[1] == b"+" else -seconds) * _SECOND
-    return since
+    return plausible(since)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from oomwarden.oomlog.forms import NUMBER
 from oomwarden.oomlog.recognise import COMM_LENGTH
 
-_TAIL = re.compile(r",pid=(\d+)(?:,uid=(\d+))?\s*+\Z")
+_TAIL = re.compile(rf",pid=({NUMBER})(?:,uid=({NUMBER}))?\s*+\Z", re.ASCII)
 # The end was overwritten by the next line of a terminal: "uid0".
-_TAIL_LOST = re.compile(r",pid=(\d+),uid\d*\s*+\Z")
+_TAIL_LOST = re.compile(rf",pid=({NUMBER}),uid\d*\s*+\Z", re.ASCII)
 _HEAD = re.compile(r"oom-kill:constraint=([^,]*),(?:nodemask=(\(null\)|[0-9,\-]*)(?=,))?")
 _CPUSET = re.compile(r",cpuset=(.*?),mems_allowed=([0-9,\-]*)(?=\s*+\Z|,[a-z])", re.DOTALL)
 _TASK = ",task="
@@ -52,8 +53,11 @@ def parse(text: str, comm: str | None = None) -> Summary:
         return _without_the_last(_head(text))
     rest, name = _name(text[: tail.start()], comm)
     uid = tail[2] if tail.re is _TAIL else None
+    head = _head(rest)
+    if name is None:
+        head = replace(head, task_memcg=None)
     return replace(
-        _head(rest),
+        head,
         comm=name,
         pid=int(tail[1]),
         uid=None if uid is None else int(uid),
@@ -71,14 +75,17 @@ def _without_the_last(summary: Summary) -> Summary:
 
 
 def _name(text: str, comm: str | None) -> tuple[str, str | None]:
-    """Take ``,task=NAME`` off the end."""
+    """Take ``,task=NAME`` off the end; the name is None if it could begin at several places."""
     if comm is not None and text.endswith(_TASK + comm):
         return text[: -len(_TASK + comm)], comm
     # A name has 15 bytes at most; more of them if the transport has escaped some.
     at = text.find(_TASK, max(0, len(text) - len(_TASK) - COMM_LENGTH))
     if at < 0:
         at = text.rfind(_TASK)
-    return (text, None) if at < 0 else (text[:at], text[at + len(_TASK) :])
+    if at < 0:
+        return text, None
+    name = text[at + len(_TASK) :]
+    return text[:at], None if _TASK in name else name
 
 
 def _head(text: str) -> Summary:

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from oomwarden.kill import Task
+from oomwarden.oomlog.forms import NUMBER
 
 _NEEDED = ("uid", "tgid", "total_vm", "rss")
 _NUMBERS_OF_PAGE_TABLES = ("nr_ptes", "nr_pmds", "nr_puds")
@@ -62,5 +63,5 @@ def columns(header: str) -> Columns | None:
     if last != _NAME or len(names) > _MOST_COLUMNS or not set(_NEEDED) <= set(names):
         return None
     # One space parts the name from the numbers, so that a name may begin with spaces.
-    pattern = r"\[ *(\d+)\]" + r" +(-?\d+)" * len(names) + r" (.*)"
-    return Columns(tuple(names), re.compile(pattern, re.DOTALL))
+    pattern = rf"\[ *({NUMBER})\]" + rf" +(-?{NUMBER})" * len(names) + r" (.*)"
+    return Columns(tuple(names), re.compile(pattern, re.DOTALL | re.ASCII))
