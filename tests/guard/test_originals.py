@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from oomwarden.guard import originals
 from oomwarden.guard.lineage import Donor
 from oomwarden.guard.loop import Guard
 from oomwarden.guard.originals import Originals, parse_originals
+from oomwarden.guard.scores import Scores
+from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import ProcessId
 from oomwarden.policy.plan import Given
 
@@ -77,16 +81,19 @@ def test_a_reused_pid_is_not_touched(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_the_last_line_of_a_process_counts() -> None:
-    """Later lines add to earlier ones; a line without its end was never finished."""
+    """Later lines add to earlier ones; a line without its end was never finished.
+
+    All since the last plan that was done may not have been written to the processes.
+    """
     data = b"1 2 0 100 5 1 /a b\n3 4 0 -900 6 3 /\n1 2 0 500 7 1 /a b\nnonsense\n5 6 0 1"
 
-    donors, latest = parse_originals(data)
+    donors, pending = parse_originals(data)
 
     assert donors == {
         ProcessId(1, 2): Donor(ProcessId(1, 2), 0, 1, "/a b", [(5, 100), (7, 500)]),
         ProcessId(3, 4): Donor(ProcessId(3, 4), 0, 3, "/", [(6, -900)]),
     }
-    assert latest == ProcessId(1, 2)
+    assert pending == {ProcessId(1, 2), ProcessId(3, 4)}
 
 
 @given(st.binary())
@@ -105,7 +112,7 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     """Also by a guard that was killed before it, whose last line has no end."""
     (tmp_path / "originals").write_bytes(b"10 2 7 1")
     journal = Originals(str(tmp_path))
-    journal.note(_noted(11, 100))
+    journal.note([_noted(11, 100)])
     journal.close()
 
     assert Originals(str(tmp_path)).donors == {ProcessId(11, 2): _noted(11, 100)}
@@ -116,11 +123,12 @@ def test_the_journal_does_not_grow_without_end(tmp_path: Path) -> None:
     (tmp_path / "originals").write_bytes(b"4 2 0 100 9 3 /\n")
     journal = Originals(str(tmp_path))
     for pid in range(1000, 1001 + originals.MOST_ENDED):
-        journal.note(_noted(pid, 1))
+        journal.note([_noted(pid, 1)])
         journal.forget(ProcessId(pid, 2))
 
     for turn in range(originals.MOST_BYTES // 16):
-        journal.note(_noted(5, turn % 1000))
+        journal.note([_noted(5, turn % 1000)])
+        journal.done()
     journal.close()
     left = set(Originals(str(tmp_path)).left_behind)
 
@@ -130,18 +138,65 @@ def test_the_journal_does_not_grow_without_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("score", [300, 600, 7, 0])
-def test_the_last_write_may_not_have_been_made(tmp_path: Path, score: int) -> None:
-    """Killed between line and write, the guard has left the value before, or one between."""
+def test_the_last_writes_may_not_have_been_made(tmp_path: Path, score: int) -> None:
+    """Killed amid the writes of a plan, the guard has left the value before, or one between."""
     journal = Originals(str(tmp_path))
-    journal.note(_noted(5, 300, 600))
-    journal.note(_noted(6, 300))
-    journal.note(_noted(6, 300, 600))
+    journal.note([_noted(5, 300), _noted(6, 300), _noted(8, 300)])
+    journal.done()
+    journal.note([_noted(5, 600)])
+    journal.done()
+    journal.note([_noted(6, 600), _noted(8, 600)])
     journal.close()
     left = Originals(str(tmp_path))
 
-    assert left.settle(ProcessId(6, 2), score) == Given(before=7, last=score)
-    assert left.settle(ProcessId(6, 2), 555) == Given(before=7, last=600)
+    for pid in (6, 8):
+        assert left.settle(ProcessId(pid, 2), score) == Given(before=7, last=score)
+        assert left.settle(ProcessId(pid, 2), 555) == Given(before=7, last=600)
     assert left.settle(ProcessId(5, 2), score) == Given(before=7, last=600)
+
+
+def test_a_score_that_was_not_written_is_not_taken_for_anothers(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Not by the next guard, nor by the one after it, if that one is killed at once, too."""
+    machine.start(10, "web", score=7, start_ticks=5)
+    before = Originals(str(tmp_path))
+    before.note([Donor(ProcessId(10, 5), 7, 10, "/", [(9, 100)])])
+    before.close()
+    table, lefts = ProcessTable(machine.root), []
+
+    for _ in range(2):
+        journal = Originals(str(tmp_path))
+        scores = Scores(table, config(), originals=journal)
+        process = table.read(10)
+        assert process is not None
+        scores.adopt(process, journal.left_behind[process.id])
+        lefts.append(journal.left_behind[process.id])
+        journal.note([Donor(ProcessId(11, 5), 0, 11, "/", [(10, 100)])])
+        journal.done()
+        journal.close()
+
+    assert lefts == [Given(before=7, last=100), Given(before=7, last=7)]
+
+
+def test_a_full_tmpfs_leaves_no_half_of_a_plan_in_the_journal(tmp_path: Path) -> None:
+    """What it takes a part of is refused as a whole, and what comes later can be read."""
+    journal = Originals(str(tmp_path))
+    journal.note([_noted(5, 100)])
+    size = (tmp_path / "originals").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            journal.note([_noted(6, 100), _noted(7, 100)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    journal.note([_noted(8, 100)])
+    journal.close()
+
+    assert set(Originals(str(tmp_path)).donors) == {ProcessId(5, 2), ProcessId(8, 2)}
 
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:

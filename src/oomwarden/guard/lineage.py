@@ -50,7 +50,8 @@ class Donor:
 
     def note(self, score: int, ticks: int) -> None:
         """Remember that it is given a score."""
-        self.values = [*self.values[1 - MOST_VALUES :], (ticks, score)]
+        self.values.append((ticks, score))
+        del self.values[:-MOST_VALUES]
 
     def can_hand_down(self, score: int, start_ticks: int) -> bool:
         """Whether a child born at that time could have had this score from it."""
@@ -81,7 +82,7 @@ class Lineage:
     def donor(self, process: Process, before: int, heir_of: Donor | None = None) -> Donor:
         """Tell what is kept of a process, beginning now if it is new."""
         donor = self._living.get(process.id.pid)
-        if donor is not None and donor.id == process.id:
+        if donor is not None and donor.id.start_ticks == process.id.start_ticks:
             return donor
         donor = self._left_behind.get(process.id)
         if donor is None:

@@ -57,6 +57,19 @@ class _Held:
     written: list[tuple[float, int]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Intent:
+    """An adjustment that is to be made, and what its process will have been given thereby.
+
+    ``why_not`` is why it must not be.
+    """
+
+    held: _Held
+    adjustment: Adjustment
+    given: Given
+    why_not: str | None
+
+
 class Scores:
     """The scores of the processes that rules hold.
 
@@ -88,7 +101,6 @@ class Scores:
         self._held: dict[ProcessId, _Held] = {}
         self._lineage = Lineage(processes, originals.donors.values() if originals else ())
         self._left_to_others: set[ProcessId] = set()
-        self._ticks: int | None = None
         self.postponed: set[ProcessId] = set()
         """Processes that were not written to because that had been done too often."""
         self.outcomes: Counter[Outcome] = Counter()
@@ -113,13 +125,19 @@ class Scores:
 
     def adopt(self, process: Process, given: Given) -> None:
         """Take over what a former guard gave to a process, to be given back by us."""
-        if self._originals is not None:
-            score = read_score(self._root, process.id.pid)
-            given = given if score is None else self._originals.settle(process.id, score)
+        donor = self._lineage.donor(process, given.before)
+        score = read_score(self._root, process.id.pid)
+        if self._originals is not None and score is not None:
+            settled = self._originals.settle(process.id, score)
+            if settled != given:
+                # The guard was killed between the two, and we may be: what holds is written down.
+                self._lineage.note(donor, settled.last, self._processes.uptime_ticks())
+                with suppress(OSError):
+                    self._originals.note([donor])
+            given = settled
         if given.last < given.before:
             # How it was lowered nobody can tell any more: with the privilege, probably.
             self._files.assume_lowered(process.id, given.before)
-        self._lineage.donor(process, given.before)
         self._held[process.id] = _Held(process, None, given=given)
 
     def take_if_new(self, process: Process) -> None:
@@ -201,18 +219,15 @@ class Scores:
 
         ``now`` is in seconds of any monotonic clock.
         """
-        chosen, self._ticks = self._held.keys() if only is None else only, None
+        chosen = self._held.keys() if only is None else only
         subjects = self._subjects([each for each in chosen if each in self._held])
         for subject in filter(is_theirs, subjects):
             self.yielded.append(subject)
             self.yielded_count += 1
             self._drop(subject.process.id)
             self._left_to_others.add(subject.process.id)
-        results = [
-            self._apply(adjustment, now)
-            for adjustment in plan(level, subjects, self._config)
-            if self._may_write(adjustment, now)
-        ]
+        adjustments = plan(level, subjects, self._config)
+        results = self._apply([each for each in adjustments if self._may_write(each, now)], now)
         for subject in subjects:
             is_let_go = subject.rule is None and subject.ordered is None
             if is_let_go and subject.process.id not in self.postponed:
@@ -223,8 +238,7 @@ class Scores:
 
     def restore(self, now: float) -> list[Applied]:
         """Give back every score that we changed and that is still ours; hold nobody any more."""
-        subjects, self._ticks = self._subjects(list(self._held)), None
-        results = [self._apply(adjustment, now) for adjustment in plan_restore(subjects)]
+        results = self._apply(plan_restore(self._subjects(list(self._held))), now)
         if self._originals is not None:
             self._originals.clear()
         self.release()
@@ -261,7 +275,7 @@ class Scores:
         if self._originals is not None:
             # Nothing is changed here, so a full journal does not matter yet.
             with suppress(OSError):
-                self._originals.note(heir)
+                self._originals.note([heir])
         return donor, Given(before=donor.before, last=score)
 
     def _heirs_rule(self, donor: Donor | None) -> Rule | None:
@@ -309,62 +323,82 @@ class Scores:
         held = self._held[adjustment.process.id]
         if held.denied == adjustment.score_to:
             return False
-        held.written = [each for each in held.written if now - each[0] < SAME_WRITES_SECONDS]
-        same = sum(score == adjustment.score_to for _, score in held.written)
-        if same < SAME_WRITES:
-            self.postponed.discard(adjustment.process.id)
-            return True
-        self.postponed.add(adjustment.process.id)
-        return False
+        since = now - SAME_WRITES_SECONDS
+        if held.written and held.written[0][0] <= since:
+            held.written = [each for each in held.written if each[0] > since]
+        if len(held.written) >= SAME_WRITES:
+            scores = [score for _, score in held.written]
+            if scores.count(adjustment.score_to) >= SAME_WRITES:
+                self.postponed.add(adjustment.process.id)
+                return False
+        self.postponed.discard(adjustment.process.id)
+        return True
 
-    def _apply(self, adjustment: Adjustment, now: float) -> Applied:
+    def _apply(self, adjustments: Iterable[Adjustment], now: float) -> list[Applied]:
+        """Write all of a plan down in the journal, and then to the processes."""
+        intents = [self._intend(adjustment) for adjustment in adjustments]
+        why_not = None if self._dry_run else self._journal(intents)
+        results = []
+        for intent in intents:
+            outcome, why = self._carry_out(intent, why_not)
+            if outcome is Outcome.APPLIED or outcome is Outcome.DRY_RUN:
+                intent.held.given = intent.given
+                intent.held.written.append((now, intent.given.last))
+            self.outcomes[outcome] += 1
+            results.append(Applied(intent.adjustment, outcome, why))
+        if intents and self._originals is not None:
+            self._originals.done()
+        return results
+
+    def _intend(self, adjustment: Adjustment) -> _Intent:
         held = self._held[adjustment.process.id]
         before = held.given.before if held.given else adjustment.score_from
-        given = Given(before=before, last=adjustment.score_to)
-        outcome, why = self._write(held, adjustment, given)
-        if outcome in {Outcome.APPLIED, Outcome.DRY_RUN}:
-            held.given = given
-            held.written.append((now, adjustment.score_to))
-        self.outcomes[outcome] += 1
-        return Applied(adjustment, outcome, why)
-
-    def _write(self, held: _Held, adjustment: Adjustment, given: Given) -> tuple[Outcome, str]:
+        why_not = None
         if self._exemptions is not None and adjustment.score_to == SCORE_MIN:
-            why = self._exemptions.why_not(held.process, self._config.most_exempt_percent)
-            if why is not None:
-                held.denied = adjustment.score_to
-                return Outcome.DENIED, why
+            why_not = self._exemptions.why_not(held.process, self._config.most_exempt_percent)
+        return _Intent(held, adjustment, Given(before, adjustment.score_to), why_not)
+
+    def _journal(self, intents: Iterable[_Intent]) -> str | None:
+        """Remember, and write down, what processes are about to be given; tell why it failed."""
+        # By some milliseconds too early does not matter.
+        ticks = self._processes.uptime_ticks()
+        donors = []
+        for intent in intents:
+            if intent.why_not is None:
+                donor = self._lineage.donor(intent.held.process, intent.given.before)
+                self._lineage.note(donor, intent.given.last, ticks)
+                donors.append(donor)
+        if self._originals is None:
+            return None
+        try:
+            self._originals.note(donors)
+        except OSError as error:
+            return f"it could not be journalled: {error.strerror}"
+        return None
+
+    def _carry_out(self, intent: _Intent, why_not: str | None) -> tuple[Outcome, str]:
+        """Write one score; not if ``why_not`` says that it is not journalled."""
+        held, adjustment, given = intent.held, intent.adjustment, intent.given
+        if given.last == given.before:
+            # What was there before is no secret that a journal must keep.
+            why_not = None
+        why_not = intent.why_not or why_not
+        if why_not is not None:
+            held.denied = given.last
+            return Outcome.DENIED, why_not
         if self._dry_run:
-            held.pretended = adjustment.score_to
+            held.pretended = given.last
             return Outcome.DRY_RUN, ""
         try:
-            self._note(held.process, given)
-        except OSError as error:
-            # What was there before is no secret that a journal must keep.
-            if adjustment.score_to != given.before:
-                held.denied = adjustment.score_to
-                return Outcome.DENIED, f"it could not be journalled: {error.strerror}"
-        try:
-            self._files.write(held.process.id, adjustment.score_to, given.before)
+            self._files.write(held.process.id, given.last, given.before)
         except ProcessLookupError:
             self._drop(held.process.id)
             return Outcome.GONE, ""
         except PermissionError as error:
-            held.denied = adjustment.score_to
-            with suppress(OSError):
-                self._note(held.process, replace(given, last=adjustment.score_from))
+            held.denied = given.last
+            self._journal([replace(intent, given=replace(given, last=adjustment.score_from))])
             return Outcome.DENIED, _refusal(error, adjustment)
         return Outcome.APPLIED, ""
-
-    def _note(self, process: Process, given: Given) -> None:
-        """Remember, and write down, what a process is about to be given. Raises OSError."""
-        donor = self._lineage.donor(process, given.before)
-        if self._ticks is None:
-            # Once for all writes of one plan: by some milliseconds too early does not matter.
-            self._ticks = self._processes.uptime_ticks()
-        self._lineage.note(donor, given.last, self._ticks)
-        if self._originals is not None:
-            self._originals.note(donor)
 
 
 def _is_changed(given: Given | None) -> bool:

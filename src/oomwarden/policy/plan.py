@@ -22,7 +22,7 @@ class Given:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
     """A process to plan for: its rule (None: no longer any), its score now, and our doing.
 
@@ -50,10 +50,19 @@ def plan(level: str, subjects: Iterable[Subject], config: Config) -> tuple[Adjus
     planning again gives an empty one.
     """
     adjustments = []
+    aims: dict[int, tuple[int, str]] = {}
     for subject in subjects:
         if is_theirs(subject):
             continue
-        wanted, reason = wanted_score(subject, level, config)
+        rule = subject.rule
+        if rule is None or rule.at_least_kib or subject.ordered is not None:
+            wanted, reason = wanted_score(subject, level, config)
+        else:
+            # One rule gives hundreds of processes the same score, for the same reason.
+            aim = aims.get(id(rule))
+            if aim is None:
+                aim = aims[id(rule)] = wanted_score(subject, level, config)
+            wanted, reason = aim
         if wanted != subject.score:
             adjustments.append(Adjustment(subject.process, subject.score, wanted, reason))
     return tuple(adjustments)
