@@ -5,6 +5,7 @@ It never waits for anything but its poll set, and every file that it reads is a 
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -129,6 +130,8 @@ class Guard:
             self._recover()
             self._turn(set(), edges.clock())
             self._introduce()
+            # What is here by now stays for long: not to be searched for garbage ever again.
+            gc.freeze()
             while not self._is_stopping:
                 self._turn(*self._wait())
         finally:
@@ -278,7 +281,8 @@ class Guard:
 
     def _apply(self, only: Iterable[ProcessId] | None, now: float) -> None:
         results = self._scores.adjust(self._level.name, now, only)
-        narrate.applied(results, dry_run=self._options.dry_run)
+        is_routine = only is not None
+        narrate.applied(results, dry_run=self._options.dry_run, is_routine=is_routine)
         for subject in self._scores.yielded:
             narrate.left_to_others(subject)
         self._scores.yielded.clear()

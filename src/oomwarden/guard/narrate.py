@@ -44,18 +44,25 @@ def transition(event: Transition) -> None:
     )
 
 
-def applied(results: Iterable[Applied], *, dry_run: bool = False) -> None:
-    """Tell what became of a plan: a line for each rule, and one for each refusal of its."""
+def applied(results: Iterable[Applied], *, dry_run: bool = False, is_routine: bool = False) -> None:
+    """Tell what became of a plan: a line for each rule, and one for each refusal of its.
+
+    What is routine, such as the score of a process that was just born, is told to who debugs;
+    a refusal to everybody.
+    """
+    level = logging.DEBUG if is_routine and not dry_run else logging.INFO
+    is_told = log.isEnabledFor(level)
     by_kind: dict[tuple[Outcome, str, str], list[Adjustment]] = defaultdict(list)
     for result in results:
-        by_kind[result.outcome, result.adjustment.reason, result.why].append(result.adjustment)
+        if is_told or result.outcome is Outcome.DENIED:
+            by_kind[result.outcome, result.adjustment.reason, result.why].append(result.adjustment)
     for (outcome, reason, why), adjustments in by_kind.items():
         fields = {"fields": {"OOMWARDEN_REASON": reason, "OOMWARDEN_OUTCOME": outcome.value}}
         if outcome is Outcome.DENIED:
             log.warning("denied: %s: %s: %s", reason, _listed(adjustments), why, extra=fields)
         elif outcome is not Outcome.GONE:
             would = "would adjust: " if dry_run else ""
-            log.info("%s%s: %s", would, reason, _listed(adjustments), extra=fields)
+            log.log(level, "%s%s: %s", would, reason, _listed(adjustments), extra=fields)
 
 
 def refused(refusal: Refusal) -> None:

@@ -156,7 +156,9 @@ class Roster:
         Parents that nobody has met yet are read with them: a fork without an exec is not told
         of, and what it inherited has gone through it.
         """
-        changes, gone = self._read(pids, now)
+        # In a storm most of them have ended by now.
+        living = [pid for pid in pids if pid in self._seen or self._processes.is_here(pid)]
+        changes, gone = self._read(living, now)
         unmet = _parents(changes) - self._seen.keys()
         while unmet:
             of_parents, gone_too = self._read(unmet, now)
