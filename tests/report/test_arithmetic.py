@@ -19,8 +19,8 @@ from tests.report.samples import (
 )
 
 from oomwarden.kill import Episode, Scope, Task
-from oomwarden.report.kill_report import Agreement, Arithmetic
 from oomwarden.report.summary import summarise_episode
+from oomwarden.report.verdicts import Agreement, Arithmetic
 
 MIB = 256
 """Pages."""

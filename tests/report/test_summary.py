@@ -24,9 +24,10 @@ from tests.report.samples import (
 from oomwarden.incidents.incident import Accounted
 from oomwarden.incidents.listing import Listed, columns
 from oomwarden.kill import Episode, Kill, Scope
-from oomwarden.report.kill_report import Foresight, Service
+from oomwarden.report.facts import Service
 from oomwarden.report.summary import summarise, summarise_episode
 from oomwarden.report.surroundings import Surroundings
+from oomwarden.report.verdicts import Foresight
 
 BACK = Service("database.service", "active", AT + 5, 4711, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable
 
-from oomwarden.report.kill_report import Service
+from oomwarden.report.facts import Service
 
 _SECONDS = 3
 _MOST_UNITS = 16

@@ -11,9 +11,9 @@ from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate as Contender
 from oomwarden.policy.badness import Ranked, rank, used_pages, why_never
 from oomwarden.policy.formula import Formula, PageTables, formula_of
-from oomwarden.report.kill_report import Agreement, Arithmetic, Candidate
 from oomwarden.report.log_lines import chosen_pid, kills_who_asks
 from oomwarden.report.scale import Scale, row_of
+from oomwarden.report.verdicts import Agreement, Arithmetic, Candidate
 
 MOST_SHOWN = 10
 

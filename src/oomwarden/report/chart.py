@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from oomwarden.report.chart_bars import draw_candidates, draw_makeup
 from oomwarden.report.chart_time import draw_growth, draw_pressure
-from oomwarden.report.kill_report import Arithmetic, Grower, Makeup, Pressure
+from oomwarden.report.facts import Grower, Makeup, Pressure
+from oomwarden.report.verdicts import Arithmetic
 
 WIDE = 720.0
 NARROW = 340.0

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from oomwarden.report.chart_layout import fitting, flow, linear, shorten, text_width
-from oomwarden.report.kill_report import Arithmetic, Candidate, Kind, Makeup
+from oomwarden.report.facts import Kind, Makeup
 from oomwarden.report.svg import element, number, path, picture
+from oomwarden.report.verdicts import Arithmetic, Candidate
 from oomwarden.wording import size
 
 SMALL = 11.0

@@ -18,9 +18,9 @@ _MINUTE = 60
 
 
 def linear(low: float, high: float, begin: float, end: float) -> Callable[[float], float]:
-    """Make the scale that carries ``low``..``high`` to ``begin``..``end``."""
+    """Make the scale that carries ``low``..``high`` to ``begin``..``end``, either way around."""
     span = high - low
-    if span <= 0:
+    if not span:
         return lambda _: begin
     return lambda value: begin + (value - low) / span * (end - begin)
 
@@ -65,14 +65,14 @@ def time_steps(seconds: float, most: int) -> list[tuple[float, str]]:
     """List round times before the end, the earliest first, with their names."""
     step = next((each for each in _TIME_STEPS if seconds / each <= most), _TIME_STEPS[-1])
     return [
-        (float(step * place), _ago(step * place)) for place in range(int(seconds / step), 0, -1)
+        (float(step * place), _ago(step * place, step))
+        for place in range(int(seconds / step), 0, -1)
     ]
 
 
-def _ago(seconds: int) -> str:
-    if seconds % _MINUTE or seconds < _MINUTE:
-        return f"−{seconds} s"
-    return f"−{seconds // _MINUTE} min"
+def _ago(seconds: int, step: int) -> str:
+    """Write all times of an axis in the same unit."""
+    return f"−{seconds} s" if step % _MINUTE else f"−{seconds // _MINUTE} min"
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -21,7 +21,7 @@ from oomwarden.report.chart_layout import (
     thin,
     time_steps,
 )
-from oomwarden.report.kill_report import Grower, Pressure
+from oomwarden.report.facts import Grower, Pressure
 from oomwarden.report.svg import element, number, path, picture
 from oomwarden.wording import duration, size
 

@@ -1,4 +1,4 @@
-"""A report as a JSON document, schema 1: docs/reports.md says what each key means.
+"""A report as a JSON document, schema 1: docs/report.md says what each key means.
 
 Every field of a KillReport has a key of its name; unknown is null. Names are as they were found,
 with bytes that are not UTF-8 as lone surrogates: whoever prints the document escapes them.
@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
-from oomwarden.report.kill_report import Advice, Grower, KillReport, Victim, WhatIf, plain
-from oomwarden.report.telling import headline
+from oomwarden.report.facts import Grower, Victim
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.telling import headline, lead
+from oomwarden.report.text import plain
+from oomwarden.report.verdicts import Advice, WhatIf
 
 SCHEMA = 1
 
@@ -24,8 +27,12 @@ def render(reports: Sequence[KillReport]) -> Json:
 
 
 def report_document(report: KillReport) -> Json:
-    """Give one report; ``headline`` is its first sentence."""
-    return {"headline": plain(headline(report)), **_object(report)}
+    """Give one report; ``headline`` and ``summary`` are what it says first."""
+    return {
+        "headline": plain(headline(report)),
+        "summary": plain(lead(report)),
+        **_object(report),
+    }
 
 
 def what_if_document(what_if: WhatIf) -> Json:

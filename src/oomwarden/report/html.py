@@ -6,24 +6,27 @@ template does with it: names, command lines and kernel text are hostile.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from functools import cache
 from hashlib import sha256
-from typing import TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from oomwarden.kill import Record
-from oomwarden.report import chart, page_text
-from oomwarden.report.chart_bars import FAMILIES, bar_of
+from oomwarden.report import chart
+from oomwarden.report.chart_bars import FAMILIES
 from oomwarden.report.chart_layout import shorten
-from oomwarden.report.chart_time import level_runs
-from oomwarden.report.kill_report import KillReport, Quoted, plain
-from oomwarden.wording import duration, printable, size
+from oomwarden.report.facts import When
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.page_tables import table_of_readings, table_of_sizes
+from oomwarden.report.telling import Section, headline, lead, sections
+from oomwarden.report.text import Quoted, Text, plain
+from oomwarden.report.words import Block, Facts, Snippet, Table, amount, count_of, lasted, moment
+from oomwarden.wording import printable
 
 MOST_IN_FULL = 100
 """So many reports of one page are written out; a line of the list at its head names each."""
@@ -31,12 +34,16 @@ MOST_LISTED = 2_000
 MOST_RAW_BYTES = 320 << 10
 """What the raw records of all reports of a page may take together."""
 MOST_NAME_LETTERS = 4096
-MOST_ROWS = 40
 
-_TITLE_ROOM = 48.0
-_UNKNOWN = Markup('<span class="unknown">not known</span>')
+_TITLE_ROOM = 60.0
+_LONG_LETTERS = 300
+"""Longer names scroll in a box of their own."""
 _DOTS = "…"
-_T = TypeVar("_T")
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?= )")
+_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]iB|s|min|h|d|%)\b|%)")
+_HARD_SPACE = "\u00a0"
+_MINUS = re.compile(r"^-(?=\d)")
+_COLOURS = {kind.value: colour for kind, colour in FAMILIES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,20 @@ class _Raw:
     shown: int
     left_out: int
 
+    @property
+    def title(self) -> str:
+        """Say how much it is."""
+        more = f"; {self.left_out:,} more have no room here" if self.left_out else ""
+        return f"{count_of(self.shown, 'record')} of the kernel log{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A chart and what stands over it."""
+
+    drawn: chart.Drawn
+    caption: str
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
@@ -54,10 +75,9 @@ class _Item:
 
     anchor: str
     report: KillReport
-    pressure: chart.Drawn | None
-    growth: chart.Drawn | None
-    candidates: chart.Drawn | None
-    makeup: chart.Drawn | None
+    headline: Text
+    lead: Text
+    sections: tuple[tuple[Section, tuple[Block | _Figure, ...]], ...]
     raw: _Raw | None
 
 
@@ -66,11 +86,10 @@ def render(
     *,
     records: Sequence[Sequence[Record]] = (),
     source: str | None = None,
-    zone: tzinfo = UTC,
 ) -> str:
     """Write the page. ``records`` are those of each report, in the same order, where there are any.
 
-    ``source`` names the log that was read; times of day are written in ``zone``.
+    ``source`` names the log that was read.
     """
     items = list(_items(reports[:MOST_IN_FULL], records))
     style = _style()
@@ -80,7 +99,6 @@ def render(
         reports=reports[:MOST_LISTED],
         count=len(reports),
         source=source,
-        zone=zone,
         style=Markup(style),  # noqa: S704 - our own style sheet
         policy=_policy(style),
         title=_title(reports),
@@ -97,12 +115,51 @@ def _items(reports: Sequence[KillReport], records: Sequence[Sequence[Record]]) -
         yield _Item(
             anchor=name,
             report=report,
-            pressure=chart.pressure_chart(report.pressure, f"{name}-pressure"),
-            growth=chart.growth_chart(report.growers, f"{name}-growth"),
-            candidates=chart.candidates_chart(report.arithmetic, f"{name}-candidates"),
-            makeup=chart.makeup_chart(report.makeup, f"{name}-makeup"),
+            headline=headline(report),
+            lead=lead(report),
+            sections=tuple(
+                (section, tuple(_with_charts(section, report, name)))
+                for section in sections(report)
+            ),
             raw=raw,
         )
+
+
+def _with_charts(section: Section, report: KillReport, name: str) -> Iterator[Block | _Figure]:
+    """Put the chart of a section before its first table, and the numbers of charts after."""
+    figure = _figure(section.key, report, f"{name}-{section.key}")
+    for block in section.blocks:
+        if figure is not None and isinstance(block, Table):
+            yield figure
+            figure = None
+        yield block
+    if figure is not None:
+        yield figure
+    if section.key == "when" and report.pressure.readings:
+        yield table_of_readings(report.pressure)
+    if section.key == "growth" and report.growers:
+        yield table_of_sizes(report.growers)
+
+
+def _figure(key: str, report: KillReport, name: str) -> _Figure | None:
+    drawn: chart.Drawn | None = None
+    caption = ""
+    match key:
+        case "when":
+            drawn = chart.pressure_chart(report.pressure, name)
+            caption = "Pressure and available memory until the kill"
+        case "why":
+            drawn = chart.candidates_chart(report.arithmetic, name)
+            of = count_of(report.arithmetic.of, "process", "es")
+            caption = f"The first of {of}, and what their badness is made of"
+        case "growth":
+            drawn = chart.growth_chart(report.growers, name)
+            caption = "Memory and swap of those who grew most"
+        case "makeup" if report.makeup is not None:
+            drawn = chart.makeup_chart(report.makeup, name)
+            whose = "The cgroup's" if report.makeup.of_memcg else "The machine's"
+            caption = f"{whose} {amount(report.makeup.total_kib)}"
+    return None if drawn is None else _Figure(drawn, caption)
 
 
 def _raw(records: Sequence[Record], room: int) -> _Raw:
@@ -124,7 +181,7 @@ def _raw(records: Sequence[Record], room: int) -> _Raw:
 def _title(reports: Sequence[KillReport]) -> str:
     if len(reports) != 1:
         return f"{len(reports)} reports of OOM kills"
-    return shorten(plain(page_text.headline(reports[0])), 1, _TITLE_ROOM)
+    return shorten(plain(headline(reports[0])), 1, _TITLE_ROOM)
 
 
 @cache
@@ -155,51 +212,75 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {
-        "text": page_text,
-        "bar_of": bar_of,
-        "families": FAMILIES,
-        "level_runs": level_runs,
-        "sampled": sampled,
+        "headline": headline,
+        "at": _at,
+        "amount": amount,
+        "colours": _COLOURS,
         "most_in_full": MOST_IN_FULL,
     }
     environment.filters |= {
-        "size": _known(size),
-        "duration": _known(duration),
-        "thousands": _known(page_text.thousands),
-        "signed": _known(page_text.signed),
+        "without_colon": lambda text: text.removesuffix(":"),
+        "lines": lambda lines: Markup("\n").join(escape(printable(line)) for line in lines),
+        "words": words_markup,
         "name": name_markup,
+        "number": _number,
     }
-    environment.tests["quoted"] = lambda value: isinstance(value, Quoted)
+    environment.tests |= {
+        "facts": lambda block: isinstance(block, Facts),
+        "table": lambda block: isinstance(block, Table),
+        "snippet": lambda block: isinstance(block, Snippet),
+        "figure": lambda block: isinstance(block, _Figure),
+    }
     return environment
 
 
 def _safe(value: object) -> object:
     """Make any value fit to be printed; the template engine escapes it afterwards."""
-    if value is None:
-        return _UNKNOWN
     if isinstance(value, str) and not isinstance(value, Markup):
         return printable(value)
     return value
 
 
-def _known(write: Callable[[_T], str]) -> Callable[[_T | None], str | None]:
-    """Make a filter of a function, which leaves alone what is not known."""
-    return lambda value: None if value is None else write(value)
+def _at(when: When) -> str:
+    """Write a time by the best clock that tells."""
+    if when.unix is not None:
+        return moment(when.unix)
+    if when.stamp is not None:
+        return when.stamp
+    if when.since_boot_seconds is not None:
+        return f"{lasted(when.since_boot_seconds)} after boot"
+    return "at an unknown time"
 
 
-def name_markup(value: str | None) -> Markup:
+def words_markup(text: Text) -> Markup:
+    """Write a sentence: our words with the apostrophes of print, and names apart from them."""
+    return Markup("").join(
+        name_markup(part.text)
+        if isinstance(part, Quoted)
+        else _APOSTROPHE.sub("’", printable(part))
+        for part in text
+    )
+
+
+def _number(text: Text) -> Markup:
+    """Write a cell with a number, whose minus is one."""
+    return _written(text, _MINUS, "−")
+
+
+def _written(text: Text, sign: re.Pattern[str], printed: str) -> Markup:
+    return Markup("").join(
+        name_markup(part.text)
+        if isinstance(part, Quoted)
+        else escape(_UNIT.sub(_HARD_SPACE, sign.sub(printed, printable(part))))
+        for part in text
+    )
+
+
+def name_markup(value: str) -> Markup:
     """Write a name from outside: safe, apart from its surroundings, and cut if it is endless."""
-    if value is None:
-        return _UNKNOWN
-    shown = printable(value)
+    shown = printable(value[: MOST_NAME_LETTERS + 1])
     if len(shown) > MOST_NAME_LETTERS:
         shown = shown[:MOST_NAME_LETTERS] + _DOTS
+    kind = "name long" if len(shown) > _LONG_LETTERS else "name"
     # A direction of its own keeps Arabic or Hebrew letters from turning what follows.
-    return Markup('<bdi class="name">{}</bdi>').format(shown)
-
-
-def sampled(values: Sequence[_T], most: int = MOST_ROWS) -> list[_T]:
-    """Choose values at even distances, the first and the last among them."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
+    return Markup('<bdi class="{}">{}</bdi>').format(kind, shown)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from oomwarden.kill import Episode, Scope
-from oomwarden.report.kill_report import Kind, Makeup, Part
+from oomwarden.kill import Episode, Scope, Task
+from oomwarden.report.facts import Crowd, Kind, Makeup, Part
 from oomwarden.report.log_lines import huge_pages_kib, stacks_kib
 from oomwarden.report.scale import machine_ram_kib
 
@@ -13,6 +14,28 @@ LEAK_PERCENT = 25
 """From this part on that the kernel holds and no process can give back, a leak is likely."""
 
 _BYTES_PER_KIB = 1024
+MOST_CROWDS = 5
+_LEAST_CROWD = 5
+_SHARE_OF_CROWD = 10
+
+
+def crowds_of(table: Iterable[Task] | None, page_kib: int) -> tuple[Crowd, ...]:
+    """List names that many processes share, the ones that held the most together first.
+
+    Only those that held a tenth of what everybody held: no list of the largest shows them.
+    """
+    held: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    for row in table or ():
+        held[row.comm] = held.get(row.comm, 0) + row.rss_pages + (row.swap_pages or 0)
+        counts[row.comm] += 1
+    least = sum(held.values()) / _SHARE_OF_CROWD
+    crowds = [
+        Crowd(comm, counts[comm], pages * page_kib)
+        for comm, pages in held.items()
+        if counts[comm] >= _LEAST_CROWD and pages >= least
+    ]
+    return tuple(sorted(crowds, key=lambda crowd: -crowd.held_kib)[:MOST_CROWDS])
 
 
 def makeup_of(episode: Episode, page_kib: int) -> Makeup | None:

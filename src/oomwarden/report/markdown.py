@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from oomwarden.report.kill_report import KillReport, Quoted, Text, Where
+from oomwarden.report.kill_report import KillReport
 from oomwarden.report.safe import shown, shown_in_table
-from oomwarden.report.telling import headline, sections
-from oomwarden.report.words import Snippet, Table
+from oomwarden.report.telling import headline, lead, sections
+from oomwarden.report.text import Quoted, Text
+from oomwarden.report.verdicts import Where
+from oomwarden.report.words import Facts, Snippet, Table
 
 _SPECIAL = re.compile(r"([\\`*<>\[\]|~#])")
 _BACKTICKS = re.compile("`+")
@@ -35,10 +37,16 @@ def render(reports: Sequence[KillReport]) -> str:
 def _render(report: KillReport) -> str:
     number = f"Incident {report.id}: " if report.id is not None else ""
     parts = [f"# {number}{_text(headline(report))}"]
+    told = lead(report)
+    if told:
+        parts.append(_text(told))
     for section in sections(report):
         parts.append(f"## {_plain(section.title)}")
         for block in section.blocks:
             match block:
+                case Facts():
+                    rows = (f"- {_plain(name)}: {_text(text)}" for name, text in block.rows)
+                    parts.append("\n".join(rows))
                 case Table():
                     parts.append(_table(block))
                     if block.caption:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from oomwarden.config.schema import CALM
 from oomwarden.incidents.incident import Accounted, Adjusted, Incident, Ranked
@@ -12,17 +13,10 @@ from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate as Contender
 from oomwarden.policy.badness import rank
 from oomwarden.policy.formula import Formula
-from oomwarden.report.kill_report import (
-    Earlier,
-    Forecast,
-    Foresight,
-    Grower,
-    Guarding,
-    Pressure,
-    Victim,
-)
+from oomwarden.report.facts import Earlier, Grower, Pressure, Victim
 from oomwarden.report.places import is_within, unit_in
 from oomwarden.report.scale import Scale, row_of
+from oomwarden.report.verdicts import Forecast, Foresight, Guarding
 
 MOST_GROWERS = 8
 LEAST_GROWTH_KIB = 1024
@@ -79,6 +73,10 @@ def growers_of(incident: Incident, scale: Scale) -> tuple[Grower, ...]:
     seen = {(each.pid, each.start_ticks): each for each in incident.seen}
     growers = []
     for growth in incident.growth:
+        known = seen.get((growth.pid, growth.start_ticks))
+        place = known.place if known else None
+        if incident.episode and not _is_concerned(incident.episode, growth.pid, place):
+            continue
         sizes = tuple(sorted(growth.sizes_kib, key=lambda size: -size[0]))
         row = row_of(table, growth.pid)
         if row is not None and row.comm == growth.comm:
@@ -86,8 +84,6 @@ def growers_of(incident: Incident, scale: Scale) -> tuple[Grower, ...]:
             sizes = (*(size for size in sizes if size[0] > 0), (0.0, held))
         if len(sizes) < 2 or sizes[-1][1] - sizes[0][1] < LEAST_GROWTH_KIB:  # noqa: PLR2004 - two ends
             continue
-        known = seen.get((growth.pid, growth.start_ticks))
-        place = known.place if known else None
         growers.append(
             Grower(
                 pid=growth.pid,
@@ -101,6 +97,15 @@ def growers_of(incident: Incident, scale: Scale) -> tuple[Grower, ...]:
         )
     growers.sort(key=lambda each: -each.grew_kib)
     return tuple(growers[:MOST_GROWERS])
+
+
+def _is_concerned(episode: Episode, pid: int, place: str | None) -> bool:
+    """Whether a process could have filled what ran out: of a cgroup only its members can."""
+    if episode.scope is not Scope.MEMCG:
+        return True
+    if row_of(episode.table, pid) is not None:
+        return True
+    return episode.memcg is not None and is_within(place, episode.memcg)
 
 
 def guarding_of(incident: Incident, scale: Scale, formula: Formula) -> Guarding:
@@ -125,6 +130,13 @@ def _forecast(incident: Incident, scale: Scale, formula: Formula) -> Forecast:
     if episode is None or not episode.kills or not incident.predicted:
         return Forecast(Foresight.NONE, why="no order had been worked out before")
     ranked: Iterable[Ranked] = incident.predicted
+    if episode.table is not None and "the task table is not whole" not in episode.why_incomplete:
+        # Who had died since is no candidate any more.
+        alive = {task.tgid for task in episode.table}
+        incident = replace(
+            incident, predicted=tuple(each for each in incident.predicted if each.pid in alive)
+        )
+        ranked = incident.predicted
     within = episode.scope is Scope.MEMCG
     if within:
         ranked = _within(incident, episode, scale, formula)
@@ -156,13 +168,13 @@ def _within(
 ) -> Iterable[Ranked]:
     """Rank those of the forecast who are in the cgroup anew, by what a score weighs in there."""
     places: Mapping[int, str | None] = {each.pid: each.place for each in incident.seen}
-    listed = {task.tgid for task in episode.table or ()}
     people = {
         each.pid: each
         for each in incident.predicted
-        if each.pid in listed
-        or (episode.memcg is not None and is_within(places.get(each.pid), episode.memcg))
+        if episode.memcg is not None and is_within(places.get(each.pid), episode.memcg)
     }
+    if episode.table is not None:
+        people = {each.pid: each for each in incident.predicted}
     contenders = [
         Contender(
             Process(ProcessId(each.pid, place), each.comm, parent_pid=0, is_kernel_thread=False),

@@ -10,8 +10,8 @@ import re
 import shlex
 
 from oomwarden.config.schema import COMM_LENGTH
-from oomwarden.report.kill_report import Where
 from oomwarden.report.places import is_plain_unit
+from oomwarden.report.verdicts import Where
 
 DROP_IN = "/etc/oomwarden/conf.d/50-after-a-kill.yaml"
 
@@ -29,15 +29,20 @@ _SESSIONS = ("session-", "user@", "init.scope")
 
 
 def rule_lines(
-    verb: str, comm: str | None, unit: str | None, score: int, *extra: str
+    verb: str, comm: str | None, unit: str | None, score: int, *extra: str, uid: int | None = None
 ) -> tuple[str, ...] | None:
-    """Write a rule about a service, or else about a name; None where neither can be written."""
+    """Write a rule about a service, or else about a name; None where neither can be written.
+
+    ``uid`` is whose process it is: a score below 0 is for no person whom the rule does not name.
+    """
     if unit is not None and unit.endswith(".service") and _is_rule_unit(unit):
         match, name = f"unit: {_quoted(unit)}", unit.removesuffix(".service")
     elif comm is not None and _is_writable(comm):
         match, name = f"comm: {_quoted(comm)}", comm
     else:
         return None
+    if uid and score < 0:
+        match += f", user: {uid}"
     return (
         "rules:",
         f"  - name: {verb}-{_slug(name)}",

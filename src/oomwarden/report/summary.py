@@ -11,24 +11,15 @@ from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kill import Episode, Scope
 from oomwarden.report.advice import advise
 from oomwarden.report.arithmetic import arithmetic_of, formula_for
-from oomwarden.report.kill_report import (
-    Accounting,
-    Agreement,
-    Arithmetic,
-    Guarding,
-    KillReport,
-    Limit,
-    Trigger,
-    Victim,
-    WhatIf,
-    When,
-)
-from oomwarden.report.makeup import makeup_of
+from oomwarden.report.facts import Accounting, Limit, Trigger, Victim, When
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.makeup import crowds_of, makeup_of
 from oomwarden.report.past import earlier_of, growers_of, guarding_of, pressure_of
 from oomwarden.report.places import is_within, unit_in
 from oomwarden.report.scale import Scale, row_of, scale_of
 from oomwarden.report.surroundings import Surroundings
 from oomwarden.report.unknown import unknown_of
+from oomwarden.report.verdicts import Agreement, Arithmetic, Guarding, WhatIf
 from oomwarden.report.victims import freed_by, victims_of
 
 ALONE = Surroundings()
@@ -96,8 +87,8 @@ def _summarise(
         growers=growers_of(incident, scale),
         guarding=guarding,
         makeup=makeup_of(episode, scale.page_kib),
+        crowds=crowds_of(episode.table, scale.page_kib),
         what_if=what_if,
-        unknown=(),
     )
     return _completed(report, episode, is_stored=is_stored)
 

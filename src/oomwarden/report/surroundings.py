@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oomwarden.incidents.listing import Listed
-from oomwarden.report.kill_report import Service
+from oomwarden.report.facts import Service
 
 TICKS_PER_SECOND = 100
 """USER_HZ, in which /proc counts starts: the same on every architecture of today."""

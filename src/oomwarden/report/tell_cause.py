@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oomwarden.kill import Scope
-from oomwarden.report.kill_report import (
-    Agreement,
-    Arithmetic,
-    Candidate,
-    Grower,
-    KillReport,
-    Limit,
-    Quoted,
-    Text,
-    Trigger,
-)
+from oomwarden.report.facts import Grower, Limit, Trigger
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.text import Quoted, Text
+from oomwarden.report.verdicts import Agreement, Arithmetic, Candidate
 from oomwarden.report.words import (
     Block,
     Column,
+    Facts,
     Table,
     amount,
     cell,
+    count_of,
     lasted,
     named,
     process,
+    times,
 )
 from oomwarden.wording import size
 
@@ -50,23 +46,32 @@ def about_limit(report: KillReport) -> Iterator[Block]:
 
 def _memcg(limit: Limit) -> Iterator[Block]:
     if limit.memcg is None:
-        yield ("A memory cgroup had reached its limit.",)
+        yield ("A memory cgroup had reached its limit; the log does not say which.",)
         return
-    room = "" if limit.limit_kib is None else f" of {size(limit.limit_kib)}"
-    yield ("The memory cgroup ", Quoted(limit.memcg), f" had reached its limit{room}.")
-    said = []
-    if limit.with_swap_limit_kib is not None:
-        said.append(f"with swap it may have {size(limit.with_swap_limit_kib)}")
-    elif limit.swap_limit_kib is not None:
-        allowed = f"up to {size(limit.swap_limit_kib)}" if limit.swap_limit_kib else "none"
-        said.append(f"of swap it may use {allowed}")
+    own = {
+        True: " It is the victim's own.",
+        False: " It is one above the victim's own: others in it may have filled it.",
+        None: "",
+    }[limit.is_victims_own]
+    yield (f"A memory cgroup had reached its limit, not the machine.{own}",)
+    rows: list[tuple[str, Text]] = [("Cgroup", (Quoted(limit.memcg),))]
+    if limit.limit_kib is not None:
+        used = "" if limit.usage_kib is None else f", {size(limit.usage_kib)} used"
+        rows.append(("Limit", (f"{size(limit.limit_kib)}{used}",)))
+    rows += [("Swap", (text,)) for text in _swap_of(limit)]
     if limit.failures:
-        said.append(f"it had run into the limit {limit.failures} times")
-    if said:
-        text = "; ".join(said)
-        yield (f"{text[0].upper()}{text[1:]}.",)
-    if limit.is_victims_own is False:
-        yield ("That is a cgroup above the victim's own: others in it may have filled it.",)
+        rows.append(("Limit was met", (times(limit.failures),)))
+    yield Facts(tuple(rows))
+
+
+def _swap_of(limit: Limit) -> Iterator[str]:
+    used = "" if limit.swap_usage_kib is None else f", {size(limit.swap_usage_kib)} used"
+    if limit.with_swap_limit_kib is not None:
+        yield f"with it up to {size(limit.with_swap_limit_kib)} in all{used}"
+    elif limit.swap_limit_kib is not None:
+        yield (
+            f"up to {size(limit.swap_limit_kib)}{used}" if limit.swap_limit_kib else "none allowed"
+        )
 
 
 def _nodes(limit: Limit) -> Text:
@@ -178,7 +183,11 @@ def _candidates(arithmetic: Arithmetic) -> Table:
             for each in shown
         ),
         marked=frozenset(at for at, each in enumerate(shown) if each.is_victim),
-        caption=f"{len(shown)} of {arithmetic.of} processes that the kernel could choose from",
+        caption=(
+            f"{len(shown)} of {count_of(arithmetic.of, 'process', 'es')}"
+            " that the kernel could choose from"
+        ),
+        drawn="The arithmetic, number by number",
     )
 
 
@@ -214,7 +223,7 @@ def _growers(growers: tuple[Grower, ...]) -> Table:
         (
             Column("PID", is_number=True),
             Column("NAME"),
-            Column("WITHIN", is_number=True),
+            Column("OVER", is_number=True),
             Column("FROM", is_number=True),
             Column("TO", is_number=True),
             Column("GREW BY", is_number=True),
@@ -233,4 +242,5 @@ def _growers(growers: tuple[Grower, ...]) -> Table:
             for each in growers
         ),
         marked=frozenset(at for at, each in enumerate(growers) if each.is_victim),
+        drawn="The numbers of this chart",
     )

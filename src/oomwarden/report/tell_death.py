@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oomwarden.config.schema import CALM
-from oomwarden.incidents.incident import Accounted
-from oomwarden.kill import Scope
-from oomwarden.report.kill_report import KillReport, Quoted, Text, Victim
+from oomwarden.incidents.incident import Reading
+from oomwarden.report.facts import Service, Victim, When
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.tell_first import headline_of
+from oomwarden.report.text import Quoted, Text
 from oomwarden.report.words import (
     Block,
     Column,
+    Facts,
     Table,
     amount,
     cell,
@@ -23,60 +26,20 @@ from oomwarden.report.words import (
 from oomwarden.wording import size
 
 _MOST_OTHERS = 20
-
-
-def headline_of(report: KillReport) -> Text:
-    """Name the victim and whose memory had run out."""
-    victim = report.victim
-    if victim is None:
-        return _headline_without_victim(report)
-    more = len(report.victims) - 1
-    others = f" and {more} more" if more else ""
-    were = "were" if more else "was"
-    because: Text = (": the machine had run out of memory",)
-    if report.trigger is not None and report.trigger.is_manual:
-        because = (" because somebody asked the kernel to kill (SysRq)",)
-    elif report.limit.scope is Scope.MEMCG:
-        which: Text = (": its cgroup was full",)
-        if report.limit.memcg is not None:
-            which = (": cgroup ", Quoted(report.limit.memcg), " was full")
-        because = which
-    elif report.limit.scope in {Scope.CPUSET, Scope.MEMPOLICY}:
-        because = (": the memory nodes that were allowed were full",)
-    elif report.limit.scope is None:
-        because = (" for want of memory",)
-    return (*process(victim.comm, victim.pid), f"{others} {were} killed", *because)
-
-
-def _headline_without_victim(report: KillReport) -> Text:
-    accounting = report.accounting
-    if accounting.state is Accounted.UNEXPLAINED:
-        count = accounting.counted or 0
-        return (
-            f"The kernel counted {count} OOM kill{'s'[: count != 1]} that its log does not name",
-        )
-    if report.panic is not None:
-        return ("The kernel stopped for want of memory: ", Quoted(report.panic))
-    if report.no_killable:
-        return ("Memory had run out, and there was nobody that could be killed",)
-    return ("Memory had run out; the log names nobody who was killed",)
+_HARDLY_PERCENT = 0.5
 
 
 def about_death(report: KillReport) -> Iterator[Block]:
     """Tell of the victim: what it was, what it held, what came after."""
     victim = report.victim
     if victim is None:
-        yield (*_headline_without_victim(report), ".")
+        yield (*headline_of(report), ".")
         return
     yield _who(victim)
-    if report.is_drill:
-        yield ("That was a drill: 'oomwarden drill' made it happen on purpose.",)
-    if victim.command_line:
-        yield ("Command line: ", Quoted(victim.command_line))
-    yield from _home(victim)
-    yield from _life(victim)
-    yield from _held(report, victim)
-    yield from _service(victim)
+    yield Facts((*_home(victim), *_life(victim)))
+    if victim.is_wasted:
+        freed = amount(report.freed_kib)
+        yield (f"The kill was wasted: it freed {freed}, next to nothing of what had run out.",)
     yield from _others(report)
 
 
@@ -89,66 +52,54 @@ def _who(victim: Victim) -> Text:
     return (*process(victim.comm, victim.pid), *owner, " was killed by the kernel.")
 
 
-def _home(victim: Victim) -> Iterator[Block]:
+def _home(victim: Victim) -> Iterator[tuple[str, Text]]:
+    """Tell what it was and where it ran, as far as it is known."""
+    if victim.command_line:
+        yield "Command line", (Quoted(victim.command_line),)
+    if victim.unit is not None and victim.container is None and victim.pod is None:
+        yield "Unit", (Quoted(victim.unit),)
     if victim.container is not None:
-        pod = f" of pod {victim.pod}" if victim.pod else ""
-        yield (f"It ran in container {victim.container[:12]}{pod}.",)
-    elif victim.pod is not None:
-        yield (f"It ran in pod {victim.pod}.",)
-    elif victim.unit is not None:
-        yield ("It belonged to unit ", Quoted(victim.unit), ".")
+        yield "Container", (Quoted(victim.container[:12]),)
+    if victim.pod is not None:
+        yield "Pod", (Quoted(victim.pod),)
     if victim.place is not None:
-        yield ("Its cgroup was ", Quoted(victim.place), ".")
+        yield "Cgroup", (Quoted(victim.place),)
 
 
-def _life(victim: Victim) -> Iterator[Block]:
-    parent: Text = ()
-    if victim.parent_pid is not None:
-        parent = (" its parent was ", *process(victim.parent_comm, victim.parent_pid))
+def _life(victim: Victim) -> Iterator[tuple[str, Text]]:
+    """Tell how it had lived, and what came after."""
     if victim.ran_seconds is not None:
-        ran = f"It had run for {lasted(victim.ran_seconds)}"
-        yield (f"{ran};", *parent, ".") if parent else (f"{ran}.",)
-    elif parent:
-        yield ("Its", *_after(parent), ".")
+        yield "Had run for", (lasted(victim.ran_seconds),)
+    if victim.parent_pid is not None:
+        yield "Parent", process(victim.parent_comm, victim.parent_pid)
+    if victim.rss_kib is not None:
+        yield "Held", (_held(victim),)
+    if victim.oom_score_adj is not None:
+        rule: Text = () if victim.rule is None else (", by rule ", Quoted(victim.rule))
+        yield "oom_score_adj", (str(victim.oom_score_adj), *rule)
+    if victim.service is not None:
+        yield "Its service", (_service(victim.service, came_back=victim.came_back),)
 
 
-def _after(parent: Text) -> Text:
-    first = str(parent[0]).removeprefix(" its")
-    return (first, *parent[1:])
-
-
-def _held(report: KillReport, victim: Victim) -> Iterator[Block]:
-    if victim.rss_kib is None:
-        return
+def _held(victim: Victim) -> str:
     parts = (
         (victim.anon_rss_kib, "anonymous"),
         (victim.file_rss_kib, "of files"),
         (victim.shmem_rss_kib, "shared"),
     )
     made = ", ".join(f"{size(kib)} {what}" for kib, what in parts if kib)
-    text = f"It held {size(victim.rss_kib)} of memory{f' ({made})' if made else ''}"
-    if victim.swap_kib:
-        text += f" and {size(victim.swap_kib)} in swap"
-    score = victim.oom_score_adj
-    text += "." if score is None else f", at an oom_score_adj of {score}."
-    if victim.is_wasted:
-        freed = amount(report.freed_kib)
-        text += f" The kill was wasted: it freed {freed}, next to nothing of what had run out."
-    yield (text,)
+    text = f"{size(victim.rss_kib or 0)} of memory{f' ({made})' if made else ''}"
+    return f"{text} and {size(victim.swap_kib)} in swap" if victim.swap_kib else text
 
 
-def _service(victim: Victim) -> Iterator[Block]:
-    service = victim.service
-    if service is None:
-        return
+def _service(service: Service, *, came_back: bool | None) -> str:
     since = "" if service.since_unix is None else f" since {moment(service.since_unix)}"
     again = f", restarted {times(service.restarts)}" if service.restarts else ""
-    verdict = {
-        True: f"It runs now{since}{again}.",
-        False: f"It has not come back: it is {service.state}{since}{again}.",
-        None: f"It is {service.state} now{since}{again}.",
-    }[victim.came_back]
-    yield ("Its service ", Quoted(service.unit), ": ", verdict)
+    return {
+        True: f"runs again{since}{again}",
+        False: f"has not come back: it is {service.state}{since}{again}",
+        None: f"is {service.state} now{since}{again}",
+    }[came_back]
 
 
 def _others(report: KillReport) -> Iterator[Block]:
@@ -156,14 +107,10 @@ def _others(report: KillReport) -> Iterator[Block]:
     if not others:
         return
     count = len(others)
-    why = " with it, as its cgroup asks for (memory.oom.group)" if report.is_group else " as well"
-    freed = (
-        ""
-        if report.freed_kib is None
-        else f" All of them together held {amount(report.freed_kib)}."
-    )
     was = "process was" if count == 1 else "processes were"
-    yield (f"{count} more {was} killed{why}.{freed}",)
+    why = " with it, as its cgroup asks for (memory.oom.group)" if report.is_group else " as well"
+    freed = "" if report.freed_kib is None else f" Together they held {size(report.freed_kib)}."
+    yield (f"{count:,} more {was} killed{why}.{freed}",)
     yield Table(
         (
             Column("PID", is_number=True),
@@ -195,20 +142,19 @@ def about_when(report: KillReport) -> Iterator[Block]:
 
 def _moment(report: KillReport) -> Iterator[Block]:
     when = report.when
-    said: list[str | Quoted] = []
+    rows: list[tuple[str, Text]] = []
     if when.unix is not None:
-        said.append(moment(when.unix))
-    elif when.stamp is not None:
-        said += ["by the log's own time ", Quoted(when.stamp)]
+        rows.append(("At", (moment(when.unix),)))
+    if when.stamp is not None:
+        rows.append(("By the log", (Quoted(when.stamp),)))
     if when.since_boot_seconds is not None:
-        said.append(f"{', ' if said else ''}{lasted(when.since_boot_seconds)} after the boot")
-    if not said:
-        yield ("The log does not say when.",)
-        return
-    kernel: Text = ()
+        rows.append(("After boot", (lasted(when.since_boot_seconds),)))
     if report.kernel_release is not None:
-        kernel = (", on Linux ", Quoted(report.kernel_release))
-    yield ("It happened ", *said, *kernel, ".")
+        rows.append(("Kernel", ("Linux ", Quoted(report.kernel_release))))
+    if rows:
+        yield Facts(tuple(rows))
+    if when == When():
+        yield ("The log does not say when it happened.",)
 
 
 def _pressure(report: KillReport) -> Iterator[Block]:
@@ -226,14 +172,18 @@ def _pressure(report: KillReport) -> Iterator[Block]:
     else:
         yield ("The machine as a whole was calm until then.",)
     if pressure.readings:
-        last = pressure.readings[-1]
-        psi = ""
-        if last.psi_some_percent is not None:
-            psi = f", and work had stalled for {last.psi_some_percent:.0f} % of the last 10 s"
-            if last.psi_full_percent is not None:
-                psi += f" (all of it for {last.psi_full_percent:.0f} %)"
-        before, left = lasted(last.before_seconds), size(last.available_kib)
-        yield (f"{before} before, {left} of memory were available{psi}.",)
+        yield (_at_last(pressure.readings[-1]),)
+
+
+def _at_last(last: Reading) -> str:
+    left = f"{lasted(last.before_seconds)} before, {size(last.available_kib)} were available"
+    some, full = last.psi_some_percent, last.psi_full_percent
+    if some is None:
+        return f"{left}."
+    if some < _HARDLY_PERCENT:
+        return f"{left}, and hardly any work waited for memory."
+    all_of_it = "" if full is None else f" (all of it for {full:.0f} %)"
+    return f"{left}, and work had stalled for {some:.0f} % of the last 10 s{all_of_it}."
 
 
 def _earlier(report: KillReport) -> Iterator[Block]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oomwarden.incidents.incident import Accounted
-from oomwarden.report.kill_report import Accounting, KillReport, Makeup, Quoted
-from oomwarden.report.words import Block, Column, Table
+from oomwarden.report.facts import Accounting, Makeup
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.text import Quoted
+from oomwarden.report.words import Block, Column, Table, cell, count_of, named
 from oomwarden.wording import size
 
 
 def about_makeup(report: KillReport) -> Iterator[Block]:
     """Tell the kinds of memory, and what speaks for a leak in the kernel."""
-    makeup = report.makeup
-    if makeup is None:
-        return
+    if report.makeup is not None:
+        yield from _makeup(report.makeup)
+    yield from _crowds(report)
+
+
+def _makeup(makeup: Makeup) -> Iterator[Block]:
     whose = "The cgroup used" if makeup.of_memcg else "The machine has"
     of = "" if makeup.of_memcg else " of RAM"
     yield (f"{whose} {size(makeup.total_kib)}{of}.{_swap(makeup)}",)
@@ -24,12 +29,31 @@ def about_makeup(report: KillReport) -> Iterator[Block]:
             ((part.kind.value,), (size(part.kib),), (_percent(part.kib, makeup.total_kib),))
             for part in makeup.parts
         ),
+        keys=tuple(part.kind.value for part in makeup.parts),
     )
     if makeup.is_leak:
         held = f"The kernel itself held {makeup.kernel_percent:.0f} % of it"
         yield (f"{held}: no kill gives that back, and a leak is likely.",)
     if makeup.overlap_kib:
         yield (f"The dump counts {size(makeup.overlap_kib)} twice.",)
+
+
+def _crowds(report: KillReport) -> Iterator[Block]:
+    """Tell of many small ones, which no list of the largest shows."""
+    if not report.crowds:
+        return
+    top = report.crowds[0]
+    many = count_of(top.processes, "process", "es")
+    yield (f"By name, {many} of ", named(top.comm), f" held the most: {size(top.held_kib)}.")
+    if len(report.crowds) > 1:
+        yield Table(
+            (Column("NAME"), Column("PROCESSES", is_number=True), Column("HELD", is_number=True)),
+            tuple(
+                ((named(each.comm),), cell(each.processes), (size(each.held_kib),))
+                for each in report.crowds
+            ),
+            caption="memory that they share is counted for each of them",
+        )
 
 
 def _swap(makeup: Makeup) -> str:
@@ -62,15 +86,15 @@ def about_accounting(report: KillReport) -> Iterator[Block]:
             yield (
                 f"Of {where}",
                 Quoted(counter),
-                f" it is only known that it counted {accounting.counted} kills.",
+                f" it is only known that it counted {count_of(accounting.counted or 0, 'kill')}.",
             )
             if accounting.explained_later:
                 yield (f"The log has explained {accounting.explained_later} of them since.",)
         case None:
             yield (f"Read from a log, with nothing to compare it with{_lines(accounting)}.",)
     if accounting.lost_records:
-        lost = accounting.lost_records
-        yield (f"{lost} records of the log had been overwritten before they could be read.",)
+        lost = count_of(accounting.lost_records, "record")
+        yield (f"{lost} of the log had been overwritten before they could be read.",)
     if accounting.missing:
         yield (f"The log is not complete: {'; '.join(accounting.missing)}.",)
     if accounting.left_out:

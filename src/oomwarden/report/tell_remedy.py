@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oomwarden.report.kill_report import (
-    Advice,
-    Forecast,
-    Foresight,
-    KillReport,
-    Quoted,
-    Text,
-    WhatIf,
-)
+from oomwarden.report.kill_report import KillReport
+from oomwarden.report.text import Quoted, Text
+from oomwarden.report.verdicts import Advice, Forecast, Foresight, WhatIf
 from oomwarden.report.words import Block, Column, Snippet, Table, cell, lasted, named, process
 from oomwarden.wording import size
 
@@ -29,10 +23,11 @@ def about_guarding(report: KillReport) -> Iterator[Block]:
         return
     adjusted = guarding.adjusted
     if not adjusted:
-        yield ("None of its scores was in force.",)
+        yield ("It was watching; none of its scores was in force.",)
     else:
         count = len(adjusted)
-        yield (f"{count} of its scores {'was' if count == 1 else 'were'} in force.",)
+        were = "was" if count == 1 else "were"
+        yield (f"It was watching; {count:,} of its scores {were} in force.",)
         victims = {victim.pid for victim in report.victims}
         shown = adjusted[:_MOST_ADJUSTED]
         yield Table(

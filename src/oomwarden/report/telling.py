@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oomwarden.report.kill_report import KillReport, Text
+from oomwarden.report.kill_report import KillReport
 from oomwarden.report.tell_cause import about_growth, about_limit, about_why
-from oomwarden.report.tell_death import about_death, about_when, headline_of
+from oomwarden.report.tell_death import about_death, about_when
+from oomwarden.report.tell_first import headline_of, lead_of
 from oomwarden.report.tell_memory import about_accounting, about_makeup
 from oomwarden.report.tell_remedy import about_advice, about_guarding, about_unknown, about_what_if
-from oomwarden.report.words import Block
+from oomwarden.report.text import Text
+from oomwarden.report.words import Block, joined
 
-__all__ = ["Section", "headline", "sections"]
+__all__ = ["Section", "headline", "lead", "sections"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ _SECTIONS = (
 def headline(report: KillReport) -> Text:
     """Say it in one sentence."""
     return headline_of(report)
+
+
+def lead(report: KillReport) -> Text:
+    """Say in a few sentences what one would ask next; empty where nothing more is known."""
+    return joined(list(lead_of(report)))
 
 
 def sections(report: KillReport) -> tuple[Section, ...]:

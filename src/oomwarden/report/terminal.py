@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text as Line
 
-from oomwarden.report.kill_report import KillReport, Quoted, Text
+from oomwarden.report.kill_report import KillReport
 from oomwarden.report.safe import shown, shown_in_table
-from oomwarden.report.telling import Section, headline, sections
-from oomwarden.report.words import Snippet, Table
+from oomwarden.report.telling import Section, headline, lead, sections
+from oomwarden.report.text import Quoted, Text
+from oomwarden.report.words import Block, Facts, Snippet, Table
 
 WIDTH = 80
 _NARROWEST = 40
@@ -69,6 +70,9 @@ def _render(console: Console, report: KillReport) -> None:
     title.append_text(_line(headline(report)))
     title.stylize("bold")
     console.print(title)
+    told = lead(report)
+    if told:
+        console.print(_line(told))
     for section in sections(report):
         console.print()
         console.print(Line(section.title.upper(), style="bold"))
@@ -76,9 +80,13 @@ def _render(console: Console, report: KillReport) -> None:
 
 
 def _render_blocks(console: Console, section: Section) -> None:
-    is_after_lines = False
+    before: Block = ()
     for block in section.blocks:
         match block:
+            case Facts():
+                if before:
+                    console.print()
+                console.print(_indented(_facts(block)))
             case Table():
                 console.print(Padding(_grid(block), (0, 0, 0, _INDENT)))
                 if block.caption:
@@ -86,13 +94,13 @@ def _render_blocks(console: Console, section: Section) -> None:
             case Snippet():
                 _print_lines(console, block)
             case tuple():
-                if is_after_lines:
+                if isinstance(before, Snippet | Facts):
                     console.print()
                 console.print(_indented(_line(block)))
-        is_after_lines = isinstance(block, Snippet)
+        before = block
 
 
-def _indented(line: Line) -> Padding:
+def _indented(line: Line | Grid) -> Padding:
     return Padding(line, (0, 0, 0, _INDENT))
 
 
@@ -106,6 +114,16 @@ def _line(text: Text) -> Line:
     return line
 
 
+def _facts(facts: Facts) -> Grid:
+    """Set the names of facts in a column of their own."""
+    grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, _INDENT, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, text in facts.rows:
+        grid.add_row(Line(name), _line(text))
+    return grid
+
+
 def _print_lines(console: Console, snippet: Snippet) -> None:
     """Print lines to copy: whole, whatever the width."""
     indent = " " * (2 * _INDENT)
@@ -117,13 +135,15 @@ def _print_lines(console: Console, snippet: Snippet) -> None:
 
 def _grid(table: Table) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in table.columns:
+    for place, column in enumerate(table.columns):
+        # A name may be cut, a number may not.
+        numbers = [row[place] for row in table.rows] if column.is_number else []
         grid.add_column(
             column.heading,
             justify="right" if column.is_number else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=len(column.heading),
+            min_width=max(len(column.heading), *(len(_cell(cell)) for cell in numbers), 0),
         )
     for at, row in enumerate(table.rows):
         is_marked = at in table.marked

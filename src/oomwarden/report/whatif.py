@@ -23,8 +23,8 @@ from oomwarden.policy.plan import Subject, wanted_score
 from oomwarden.policy.rules import Fact, Facts, RuleSet, is_main, judge, unit_of
 from oomwarden.policy.trust import DEFAULT_UID_MIN, why_not_trusted
 from oomwarden.report.arithmetic import contenders, formula_for
-from oomwarden.report.kill_report import Rescored, Unjudged, WhatIf, WouldDie
 from oomwarden.report.scale import Scale, row_of, scale_of
+from oomwarden.report.verdicts import Rescored, Unjudged, WhatIf, WouldDie
 
 MOST_KILLS = 10
 MOST_RESCORED = 20

@@ -1,14 +1,22 @@
-"""What a report in words is made of: sentences, tables, lines to write; and how values are put."""
+"""What a report in words is made of: sentences, facts, tables, lines; and how values are put."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from oomwarden.report.kill_report import Quoted, Text, Where
+from oomwarden.report.text import Quoted, Text
+from oomwarden.report.verdicts import Where
 from oomwarden.wording import duration, size
 
-__all__ = ["Block", "Column", "Snippet", "Table", "amount", "moment", "named", "process", "size"]
+__all__ = ["Block", "Column", "Facts", "Snippet", "Table", "amount", "moment", "named", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A name for each fact, and the fact: short, and read at a glance."""
+
+    rows: tuple[tuple[str, Text], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +29,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells; those in ``marked`` (counted from 0) are of victims."""
+    """Rows of cells; those in ``marked`` (counted from 0) are of victims.
+
+    ``keys`` say of each row what it is, where a chart has a colour for it. ``drawn`` is the
+    title under which a table can be folded away where a chart shows the same.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     marked: frozenset[int] = frozenset()
     caption: str = ""
+    keys: tuple[str, ...] = ()
+    drawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Snippet:
     file: str | None = None
 
 
-Block = Text | Table | Snippet
+Block = Text | Facts | Table | Snippet
 
 
 def amount(kib: int | None) -> str:
@@ -71,9 +85,22 @@ def moment(unix: float) -> str:
 
 def times(count: int) -> str:
     """``once``, ``3 times``."""
-    return "once" if count == 1 else f"{count} times"
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def count_of(count: int, what: str, ending: str = "s") -> str:
+    """``1 process``, ``2,000 processes``."""
+    return f"{count:,} {what}" + ("" if count == 1 else ending)
 
 
 def lasted(seconds: float) -> str:
     """Write a time that something took."""
     return duration(seconds)
+
+
+def joined(texts: list[Text]) -> Text:
+    """Join sentences with blanks between."""
+    parts: list[str | Quoted] = []
+    for text in texts:
+        parts += (" ", *text) if parts else text
+    return tuple(parts)
