@@ -13,20 +13,21 @@ from oomwarden.cli.episode_text import episode_lines, label
 from oomwarden.cli.log_sources import STDIN, check_boot, read_boot_log, read_log
 from oomwarden.cli.output import complain, say, say_json
 from oomwarden.cli.progress import Progress
-from oomwarden.cli.reports import give, terminal_width
+from oomwarden.cli.reports import Explained, give, terminal_width
 from oomwarden.config.load import load_config
 from oomwarden.config.schema import Config
 from oomwarden.errors import ExitCode, OomwardenError, UsageError
 from oomwarden.kill import Episode
 from oomwarden.oomlog.documents import kill_document
 from oomwarden.oomlog.scan import episodes_in
-from oomwarden.report.document import what_if_document
+from oomwarden.report.document import report_document, what_if_document
 from oomwarden.report.kill_report import KillReport
 from oomwarden.report.summary import summarise_episode
 from oomwarden.report.whatif import what_if
 from oomwarden.wording import printable
 
 _NARROWEST = 60
+_NONE = "No OOM kill in it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,18 @@ class _Problem:
 
 
 def analyze(
-    files: Sequence[str], boot: str | None, *, form: str = "text", config_file: Path | None = None
+    files: Sequence[str],
+    boot: str | None,
+    *,
+    form: str = "text",
+    config_file: Path | None = None,
+    in_full: bool = False,
 ) -> int:
     """Show every kill in the logs. Those that cannot be read are named; the others are shown.
 
     ``form`` is one of ``text``, ``json``, ``markdown``, ``html``; with a configuration it is said
-    of each who would have died instead.
+    of each who would have died instead. ``in_full`` gives the whole report of each, which the
+    last two do in any case.
     """
     config = None if config_file is None else load_config(config_file).require()
     progress = Progress()
@@ -66,14 +73,19 @@ def analyze(
     problems: list[_Problem] = []
     found = _found(sources, progress, problems)
     if form == "json":
-        say_json(_json(found, problems, config))
+        say_json(_json(found, problems, config, in_full=in_full))
+    elif form == "text" and in_full:
+        count = _say_reports(found, config)
+        if not count and len(problems) < len(sources):
+            say(_NONE)
     elif form != "text":
         # A page wants to know how many there are before the first one.
-        give([_report(episode, config) for _, episode in found], form, None)
+        everything = [Explained(_report(episode, config), episode.records) for _, episode in found]
+        give(everything, form, None, sources[0].name if len(sources) == 1 else None)
     else:
         count = _say(found, config, has_several=len(sources) > 1)
         if not count and len(problems) < len(sources):
-            say("No OOM kill in it.")
+            say(_NONE)
     for each in problems:
         complain(f"oomwarden: {printable(each.source)}: {each.message}")
     return ExitCode.FAILED if problems else ExitCode.OK
@@ -110,19 +122,40 @@ def _report(episode: Episode, config: Config | None) -> KillReport:
 
 
 def _json(
-    found: Iterator[tuple[_Source, Episode]], problems: list[_Problem], config: Config | None
+    found: Iterator[tuple[_Source, Episode]],
+    problems: list[_Problem],
+    config: Config | None,
+    *,
+    in_full: bool,
 ) -> dict[str, object]:
-    """Make the document; ``what_if`` is in it where there is a configuration."""
+    """Make the document; ``what_if`` and ``reports`` are in it where they were asked for."""
     kills: list[object] = []
     instead: list[object] = []
+    reports: list[object] = []
     for _, episode in found:
         kills += [kill_document(kill) for kill in episode.kills]
-        if config is not None:
+        report = _report(episode, config) if config is not None or in_full else None
+        if report is not None and in_full:
+            reports.append(report_document(report))
+        if report is not None and report.what_if is not None:
             pids = [kill.pid for kill in episode.kills]
-            instead.append({"killed": pids, **what_if_document(what_if(config, episode))})
+            instead.append({"killed": pids, **what_if_document(report.what_if)})
     documents = [{"source": each.source, "message": each.message} for each in problems]
     document: dict[str, object] = {"schema": 1, "kills": kills, "problems": documents}
-    return document if config is None else {**document, "what_if": instead}
+    if config is not None:
+        document["what_if"] = instead
+    return {**document, "reports": reports} if in_full else document
+
+
+def _say_reports(found: Iterator[tuple[_Source, Episode]], config: Config | None) -> int:
+    """Print a report of each episode as it is found, and tell how many these were."""
+    count = 0
+    for _, episode in found:
+        if count:
+            say("")
+        count += 1
+        give([Explained(_report(episode, config))], "text", None)
+    return count
 
 
 def _say(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from oomwarden.cli.boots import find_boot
 from oomwarden.cli.others import DAYS, Found, find_others
@@ -19,6 +20,7 @@ from oomwarden.incidents.incident import Accounted
 from oomwarden.incidents.listing import Filter, Listed, part_of
 from oomwarden.incidents.places import places_to_read
 from oomwarden.incidents.reading import Incidents, find
+from oomwarden.incidents.report_files import files_of
 from oomwarden.kill import Scope
 from oomwarden.oomlog.other_killers import Hint, OtherKill
 from oomwarden.wording import printable, size
@@ -36,6 +38,7 @@ class _Answer:
     """All that is shown."""
 
     incidents: list[Listed]
+    reports: list[str | None]
     others: Found | None
     hints: tuple[Hint, ...]
 
@@ -66,7 +69,9 @@ def incidents(question: Question, *, with_others: bool, as_json: bool) -> int:
     if with_others and question.scope is None:
         earliest = now - DAYS * _DAY if since_unix is None else since_unix
         others = _of_unit(find_others(earliest, now, boot_id), question.unit)
-    answer = _Answer(stored, others, _unheard(others, stored))
+    files = [files_of(path, each) for each in stored] if path is not None else []
+    reports = [str(each.html) if each.are_there else None for each in files]
+    answer = _Answer(stored, reports, others, _unheard(others, stored))
     if as_json:
         say_json(_json(answer))
     else:
@@ -103,9 +108,12 @@ def _unheard(others: Found | None, stored: Sequence[Listed]) -> tuple[Hint, ...]
 def _say(answer: _Answer, now: float, *, has_store: bool) -> None:
     others = answer.others.kills if answer.others else ()
     if answer.incidents:
-        _say_incidents(answer.incidents, now)
+        _say_incidents(answer, now)
         say("")
         say("LOG: whether the kernel's log told of it: yes, late (found afterwards), or no.")
+        newest = next((path for path in reversed(answer.reports) if path is not None), None)
+        if newest is not None:
+            say(f"REPORT: whether it is a file yet, in {printable(str(Path(newest).parent))}")
     elif has_store:
         say("No incident: the kernel has killed nobody that this asks for.")
     else:
@@ -125,7 +133,7 @@ def _say(answer: _Answer, now: float, *, has_store: bool) -> None:
         complain(f"oomwarden: {problem}")
 
 
-def _say_incidents(listed: Sequence[Listed], now: float) -> None:
+def _say_incidents(answer: _Answer, now: float) -> None:
     columns = [
         ("ID", "right"),
         ("WHEN", "left"),
@@ -134,6 +142,7 @@ def _say_incidents(listed: Sequence[Listed], now: float) -> None:
         ("UNIT", "left"),
         ("FREED", "right"),
         ("LOG", "left"),
+        ("REPORT", "left"),
     ]
     rows = [
         [
@@ -144,8 +153,9 @@ def _say_incidents(listed: Sequence[Listed], now: float) -> None:
             _unit(each.place or each.memcg),
             "-" if each.freed_kib is None else size(each.freed_kib),
             _KNOWN[each.accounted],
+            "-" if report is None else "yes",
         ]
-        for each in listed
+        for each, report in zip(answer.incidents, answer.reports, strict=True)
     ]
     say_table(columns, _fitted(columns, rows, [4, 3]))
 
@@ -223,7 +233,10 @@ def _json(answer: _Answer) -> dict[str, object]:
     others = answer.others
     return {
         "schema": 1,
-        "incidents": [asdict(each) for each in answer.incidents],
+        "incidents": [
+            {**asdict(each), "report": report}
+            for each, report in zip(answer.incidents, answer.reports, strict=True)
+        ],
         "others": None if others is None else [asdict(kill) for kill in others.kills],
         "others_source": others.source if others else None,
         "hints": [asdict(hint) for hint in answer.hints],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oomwarden import __version__
-from oomwarden.errors import ExitCode, explain
+from oomwarden.errors import ExitCode, UsageError, explain
 
 _EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 69 the kernel lacks something essential,
@@ -113,6 +113,9 @@ def _add_analyzing(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--boot", metavar="N", help="from the journal; 0: this boot, -1: the one before, or an id"
     )
     _add_config(analyze, "say who would have died instead with this configuration")
+    analyze.add_argument(
+        "--report", action="store_true", help="the whole report of each kill, as 'report' has it"
+    )
     _add_report_format(analyze)
     analyze.set_defaults(command=_analyze)
 
@@ -124,6 +127,11 @@ def _add_reporting(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     report.add_argument(
         "--boot", metavar="N", help="all of a boot; 0: this boot, -1: the one before, or an id"
+    )
+    report.add_argument(
+        "--pending",
+        action="store_true",
+        help="write the reports that have no file yet, as JSON and HTML, beside the database",
     )
     report.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there")
     _add_config(report, "say who would have died instead with this configuration")
@@ -261,13 +269,21 @@ def _analyze(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.analyzing import analyze
 
     return analyze(
-        arguments.files, arguments.boot, form=arguments.format, config_file=arguments.config
+        arguments.files,
+        arguments.boot,
+        form=arguments.format,
+        config_file=arguments.config,
+        in_full=arguments.report,
     )
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from oomwarden.cli.reporting import Wanted, report
+    from oomwarden.cli.reporting import Wanted, report, report_pending
 
+    if arguments.pending:
+        if (arguments.id, arguments.boot, arguments.output, arguments.config) != (None,) * 4:
+            raise UsageError("--pending stands alone: it writes all that is missing")
+        return report_pending()
     wanted = Wanted(arguments.id, arguments.boot)
     return report(wanted, arguments.format, arguments.output, arguments.config)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomwarden.cli.boots import find_boot
-from oomwarden.cli.output import complain
-from oomwarden.cli.reports import give
+from oomwarden.cli.output import complain, say
+from oomwarden.cli.reports import Explained, give
 from oomwarden.cli.services import find_services
 from oomwarden.config.load import load_config
-from oomwarden.config.schema import Config
+from oomwarden.config.schema import SCORE_MAX, Config
 from oomwarden.errors import ExitCode, OomwardenError, UsageError
 from oomwarden.incidents.incident import Incident
 from oomwarden.incidents.listing import Filter, Listed
@@ -21,6 +21,8 @@ from oomwarden.incidents.places import places_to_read
 from oomwarden.incidents.reading import Incidents, Stored, find
 from oomwarden.kernel.boot import read_boot
 from oomwarden.kernel.meminfo import MeminfoFile
+from oomwarden.kernel.oom_score_adj import ScoreFile
+from oomwarden.kernel.processes import ProcessTable
 from oomwarden.report.kill_report import KillReport
 from oomwarden.report.places import unit_in
 from oomwarden.report.summary import summarise
@@ -29,6 +31,11 @@ from oomwarden.report.whatif import what_if
 
 LAST = "last"
 MOST_OF_BOOT = 50
+_NICE = 19
+_NONE_STORED = (
+    "no incident is stored: kills are recorded while a guard runs ('oomwarden run');"
+    " a saved kernel log is read by 'oomwarden analyze FILE'"
+)
 _HOW = "'oomwarden incidents' lists those that there are"
 
 
@@ -47,16 +54,47 @@ def report(wanted: Wanted, form: str, output: Path | None, config_file: Path | N
         raise UsageError("give the number of an incident or a --boot, not both")
     path = find(places_to_read(os.environ, os.geteuid()))
     if path is None:
-        message = (
-            "no incident is stored: kills are recorded while a guard runs ('oomwarden run');"
-            " a saved kernel log is read by 'oomwarden analyze FILE'"
-        )
-        raise OomwardenError(message)
+        raise OomwardenError(_NONE_STORED)
     with closing(Incidents(path)) as file:
         stored = _of_boot(file, wanted.boot, path) if wanted.boot else [_one(file, wanted.which)]
         everything = file.listed(Filter(settled=True))
-    give([report_of(each, everything, config) for each in stored], form, output)
+    give([_explained(each, everything, config) for each in stored], form, output)
     return ExitCode.OK
+
+
+def report_pending() -> int:
+    """Write the reports that no file has yet beside the database, and name them."""
+    from oomwarden.cli.report_files import write_pending
+
+    path = find(places_to_read(os.environ, os.geteuid()))
+    if path is None:
+        raise OomwardenError(_NONE_STORED)
+    _stand_back()
+    for files in write_pending(path):
+        say(str(files.html))
+    return ExitCode.OK
+
+
+def _stand_back() -> None:
+    """Memory may still be short: be the first to die, and the last to run."""
+    os.nice(_NICE)
+    processes = ProcessTable("/")
+    try:
+        own = processes.read(os.getpid())
+        if own is not None:
+            score = ScoreFile("/", own.id)
+            score.write(SCORE_MAX)
+            score.close()
+    except OSError:
+        pass  # a sandbox may forbid it, and the report matters more
+    finally:
+        processes.close()
+
+
+def _explained(stored: Stored, everything: list[Listed], config: Config | None) -> Explained:
+    episode = stored.incident.episode
+    report = report_of(stored, everything, config)
+    return Explained(report, episode.records if episode is not None else ())
 
 
 def report_of(stored: Stored, everything: list[Listed], config: Config | None) -> KillReport:

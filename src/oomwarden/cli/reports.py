@@ -7,19 +7,36 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from oomwarden.errors import OomwardenError
+from oomwarden.kill import Record
 from oomwarden.report.kill_report import KillReport
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A report, and the records of the kernel log that it was made from."""
+
+    report: KillReport
+    records: Sequence[Record] = ()
+
 
 FORMATS = ("text", "json", "markdown", "html")
 _STDOUT = "-"
 
 
-def give(reports: Sequence[KillReport], form: str, output: Path | None) -> None:
-    """Render reports and write them. Raises OomwardenError where the file cannot be written."""
+def give(
+    reports: Sequence[Explained], form: str, output: Path | None, source: str | None = None
+) -> None:
+    """Render reports and write them. Raises OomwardenError where the file cannot be written.
+
+    ``source`` names the log that they were read from.
+    """
     is_file = output is not None and str(output) != _STDOUT
-    text = rendered(reports, form, is_for_terminal=not is_file and sys.stdout.isatty())
+    is_for_terminal = not is_file and sys.stdout.isatty()
+    text = rendered(reports, form, source, is_for_terminal=is_for_terminal)
     if output is None or not is_file:
         sys.stdout.write(text)
         return
@@ -30,8 +47,15 @@ def give(reports: Sequence[KillReport], form: str, output: Path | None) -> None:
         raise OomwardenError(message) from error
 
 
-def rendered(reports: Sequence[KillReport], form: str, *, is_for_terminal: bool = False) -> str:
+def rendered(
+    explained: Sequence[Explained],
+    form: str,
+    source: str | None = None,
+    *,
+    is_for_terminal: bool = False,
+) -> str:
     """Render reports in one of FORMATS; each loads only what it needs."""
+    reports = [each.report for each in explained]
     match form:
         case "json":
             from oomwarden.report.document import render as render_json
@@ -45,7 +69,8 @@ def rendered(reports: Sequence[KillReport], form: str, *, is_for_terminal: bool 
         case "html":
             from oomwarden.report.html import render as render_html
 
-            return render_html(reports)
+            records = [each.records for each in explained]
+            return render_html(reports, records=records, source=source)
         case _:
             from oomwarden.report.terminal import render as render_text
 

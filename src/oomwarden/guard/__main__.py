@@ -27,6 +27,7 @@ from oomwarden.guard.events import Events
 from oomwarden.guard.loop import Edges, Guard, Options
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.recorder import Recorder
+from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier, log_handler
 from oomwarden.guard.witness import Sources
@@ -149,13 +150,15 @@ def _hear_of_kills(senses: Senses, root: str, *, dry_run: bool) -> Sources | Non
         price = "kills cannot be told apart from those of other boots: none is recorded"
         senses.note(Sense.KERNEL_LOG, f"{error}; {price}", works=False)
         return None
+    recorder = None if dry_run else _record(senses)
     return Sources(
         root=root,
         boot=boot,
         kmsg=_read_log(senses, root),
         counter=_count_kills(senses, root),
-        recorder=None if dry_run else _record(senses),
+        recorder=recorder,
         unix_clock=_unix_clock,
+        scribe=None if recorder is None else Scribe(),
     )
 
 

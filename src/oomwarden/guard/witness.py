@@ -19,6 +19,7 @@ from oomwarden.guard.events import Events
 from oomwarden.guard.kernel_log import KernelLog
 from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, SetAside
 from oomwarden.guard.scene import Scene
+from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.testimony import (
     MACHINE,
@@ -68,6 +69,7 @@ class Sources:
     counter: KillCounter | None
     recorder: Recorder | None
     unix_clock: Callable[[], float]
+    scribe: Scribe | None = None
 
 
 class Witness:
@@ -103,6 +105,7 @@ class Witness:
             self._accounts.due_at,
             self._patience_until,
             self._log.due_at if self._log else None,
+            self._sources.scribe.due_at if self._sources.scribe else None,
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -146,6 +149,8 @@ class Witness:
         if is_logged:
             self._read(level, now)
         self._go_on(level, now)
+        if self._sources.scribe is not None:
+            self._sources.scribe.attend(now, is_calm=level.name == CALM)
         return True
 
     def check(self, level: LevelState, now: float, *, is_time: bool) -> None:
@@ -381,6 +386,8 @@ class Witness:
                 case Recorded():
                     if self._last is not None and self._last["key"] == result.key:
                         self._last["id"] = result.id
+                    if result.id is not None and self._sources.scribe is not None:
+                        self._sources.scribe.want(now)
         self._note_store(now)
 
     def _note_store(self, now: float) -> None:

@@ -11,6 +11,7 @@ from oomwarden.report.advice_machine import (
     about_guard,
     about_kernel,
     about_order,
+    about_rest,
     about_settings,
     about_swap,
 )
@@ -40,6 +41,7 @@ _ALL: tuple[Callable[[Known], Iterator[Advice]], ...] = (
     about_victim,
     about_swap,
     about_guard,
+    about_rest,
 )
 """What weighs most comes first."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from oomwarden.kill import Episode, Scope
 from oomwarden.report.culprit import Known
 from oomwarden.report.kill_report import KillReport
-from oomwarden.report.places import container_in
+from oomwarden.report.places import container_in, is_plain_unit
 from oomwarden.report.snippets import limit_lines, whole_mib
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Advice, Where
@@ -21,7 +21,10 @@ _SOON_SECONDS = 86400.0
 def about_limit(known: Known) -> Iterator[Advice]:
     """A cgroup's own limit was hit: it may simply be too small."""
     limit = known.report.limit
-    if limit.scope is not Scope.MEMCG or limit.memcg is None or limit.limit_kib is None:
+    if limit.scope is not Scope.MEMCG or limit.memcg is None:
+        return
+    if limit.limit_kib is None:
+        yield from _unknown_limit(limit.memcg, limit.unit)
         return
     more_kib = whole_mib(limit.limit_kib * 1.5)
     why: Text = (
@@ -65,6 +68,20 @@ def _pace(report: KillReport, more_kib: int) -> Text:
     lasts = f"{size(more_kib)} more would have lasted for {duration(more_kib / pace_kib)}"
     how = f", {size(pace_kib * 60)} a minute, {lasts}: a leak is mended in the program."
     return (" At the pace of ", Quoted(top.comm), how)
+
+
+def _unknown_limit(memcg: str, unit: str | None) -> Iterator[Advice]:
+    """The log does not tell how high it was: have it looked up."""
+    why: Text = ("The limit of ", Quoted(memcg), " was reached, and is not in the log.")
+    if unit is not None and is_plain_unit(unit):
+        line = f"systemctl show --property=MemoryMax,MemoryHigh,MemoryCurrent {shlex.quote(unit)}"
+    elif memcg.isprintable():
+        line = f"cat {shlex.quote(f'/sys/fs/cgroup{memcg}/memory.max')}"
+    else:
+        return
+    yield Advice(
+        "limit", why, ("See whether it is too low for what runs there:",), Where.COMMAND, (line,)
+    )
 
 
 def _limit_commands(memcg: str, mib: int, *, is_old: bool) -> Iterator[str]:

@@ -134,3 +134,16 @@ def about_guard(known: Known) -> Iterator[Advice]:
             Where.COMMAND,
             ("systemctl enable --now oomwarden.service",),
         )
+
+
+def about_rest(known: Known) -> Iterator[Advice]:
+    """What was read is only a part: the machine itself may have the rest."""
+    accounting = known.report.accounting
+    if accounting.state is None and accounting.missing and not known.report.arithmetic.candidates:
+        yield Advice(
+            "log",
+            ("What was read is only a part of the kernel's log.",),
+            ("Read all of it, on that machine and of that boot:",),
+            Where.COMMAND,
+            ("journalctl -k -o short-monotonic -b -1 | oomwarden analyze --report -",),
+        )

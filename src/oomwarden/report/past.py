@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from oomwarden.config.schema import CALM
-from oomwarden.incidents.incident import Accounted, Adjusted, Incident, Ranked
+from oomwarden.incidents.incident import Accounted, Adjusted, Growth, Incident, Ranked, Seen
 from oomwarden.incidents.listing import Listed
-from oomwarden.kill import Episode, Scope
+from oomwarden.kill import Episode, Scope, Task
 from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate as Contender
 from oomwarden.policy.badness import rank
@@ -68,28 +68,31 @@ def _is_same(each: Listed, victim: Victim) -> bool:
 
 def growers_of(incident: Incident, scale: Scale) -> tuple[Grower, ...]:
     """List who had grown, the most first, up to the moment of the dump where it tells."""
-    table = incident.episode.table if incident.episode else None
-    killed = {kill.pid for kill in incident.episode.kills} if incident.episode else set()
-    seen = {(each.pid, each.start_ticks): each for each in incident.seen}
+    episode = incident.episode
+    table = episode.table if episode else None
+    killed = {kill.pid for kill in episode.kills} if episode else set()
+    people = {(each.pid, each.start_ticks): each for each in incident.seen}
+    growths = {(each.pid, each.start_ticks): each for each in incident.growth}
     growers = []
-    for growth in incident.growth:
-        known = seen.get((growth.pid, growth.start_ticks))
+    for key in dict.fromkeys((*growths, *people)):
+        pid = key[0]
+        known, growth = people.get(key), growths.get(key)
+        comm = growth.comm if growth else known.comm if known else ""
         place = known.place if known else None
-        if incident.episode and not _is_concerned(incident.episode, growth.pid, place):
+        if episode and not _is_concerned(episode, pid, place):
             continue
-        sizes = tuple(sorted(growth.sizes_kib, key=lambda size: -size[0]))
-        row = row_of(table, growth.pid)
-        if row is not None and row.comm == growth.comm:
-            held = (row.rss_pages + (row.swap_pages or 0)) * scale.page_kib
-            sizes = (*(size for size in sizes if size[0] > 0), (0.0, held))
+        row = row_of(table, pid)
+        if row is not None and row.comm != comm:
+            row = None  # its pid had another owner, or it has become another program
+        sizes = _sizes_kib(growth, known, row, scale)
         if len(sizes) < 2 or sizes[-1][1] - sizes[0][1] < LEAST_GROWTH_KIB:  # noqa: PLR2004 - two ends
             continue
         growers.append(
             Grower(
-                pid=growth.pid,
-                comm=growth.comm,
+                pid=pid,
+                comm=comm,
                 sizes_kib=sizes,
-                is_victim=growth.pid in killed,
+                is_victim=pid in killed,
                 place=place,
                 unit=unit_in(place),
                 command_line=known.command_line if known else None,
@@ -97,6 +100,19 @@ def growers_of(incident: Incident, scale: Scale) -> tuple[Grower, ...]:
         )
     growers.sort(key=lambda each: -each.grew_kib)
     return tuple(growers[:MOST_GROWERS])
+
+
+def _sizes_kib(
+    growth: Growth | None, known: Seen | None, row: Task | None, scale: Scale
+) -> tuple[tuple[float, int], ...]:
+    """Join what the guard had seen of a process with the kernel's own table, oldest first."""
+    sizes = dict(growth.sizes_kib) if growth is not None else {}
+    if known is not None and known.rss_kib is not None:
+        sizes.setdefault(known.before_seconds, known.rss_kib + (known.swap_kib or 0))
+    if row is not None:
+        sizes = {ago: kib for ago, kib in sizes.items() if ago > 0}
+        sizes[0.0] = (row.rss_pages + (row.swap_pages or 0)) * scale.page_kib
+    return tuple(sorted(sizes.items(), key=lambda size: -size[0]))
 
 
 def _is_concerned(episode: Episode, pid: int, place: str | None) -> bool:

@@ -205,7 +205,7 @@ def about_growth(report: KillReport) -> Iterator[Block]:
     growers = report.growers
     if not growers:
         if report.pressure.readings:
-            yield ("Nobody that was watched had grown much in the minutes before.",)
+            yield ("Of those that had been looked at before, nobody who counts here had grown.",)
         return
     top = growers[0]
     grew = f" had grown the most: by {size(top.grew_kib)} within {lasted(top.over_seconds)}."

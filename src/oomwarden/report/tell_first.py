@@ -14,6 +14,7 @@ from oomwarden.report.words import count_of, lasted, moment, named, process, tim
 from oomwarden.wording import size
 
 _PART_OF_GROWTH = 10
+_PART_OF_CROWD = 2
 
 
 def headline_of(report: KillReport) -> Text:
@@ -70,6 +71,7 @@ def lead_of(report: KillReport) -> Iterator[Text]:
         return
     yield _choice(report)
     yield from _culprit(report)
+    yield from _crowd(report)
     if report.victim.is_wasted:
         yield ("Its death freed next to nothing.",)
     if report.panic is not None:
@@ -111,6 +113,16 @@ def _culprit(report: KillReport) -> Iterator[Text]:
         yield (f"It {how}.",)
     else:
         yield (*process(top.comm, top.pid), f" {how}, and was not killed.")
+
+
+def _crowd(report: KillReport) -> Iterator[Text]:
+    total_kib = report.limit.total_kib
+    if not report.crowds or total_kib is None:
+        return
+    top = report.crowds[0]
+    if top.held_kib * _PART_OF_CROWD >= total_kib:
+        many = count_of(top.processes, "process", "es")
+        yield (f"{many} of ", named(top.comm), f" held {size(top.held_kib)} together.")
 
 
 def _aftermath(report: KillReport) -> Iterator[Text]:

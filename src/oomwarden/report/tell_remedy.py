@@ -11,6 +11,7 @@ from oomwarden.report.words import Block, Column, Snippet, Table, cell, lasted, 
 from oomwarden.wording import size
 
 _MOST_ADJUSTED = 8
+_DEFAULT = "/oomwarden/config/default.yaml"
 
 
 def about_guarding(report: KillReport) -> Iterator[Block]:
@@ -93,7 +94,7 @@ def about_what_if(report: KillReport) -> Iterator[Block]:
     what_if = report.what_if
     if what_if is None:
         return
-    files: Text = (Quoted(", ".join(what_if.files)),)
+    files: Text = (Quoted(", ".join(_own(what_if.files))),)
     if what_if.why_not is not None:
         yield ("With ", *files, f" it cannot be told who would have died: {what_if.why_not}.")
         return
@@ -109,6 +110,11 @@ def about_what_if(report: KillReport) -> Iterator[Block]:
         )
     if what_if.assumed:
         yield (f"Taken for granted: {'; '.join(what_if.assumed)}.",)
+
+
+def _own(files: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the files that somebody wrote; the default policy goes without saying."""
+    return tuple(file for file in files if not file.endswith(_DEFAULT)) or ("the default policy",)
 
 
 def _instead(report: KillReport, what_if: WhatIf, files: Text) -> Iterator[Block]:
