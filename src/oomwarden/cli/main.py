@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _add_analyzing(commands)
     _add_drilling(commands)
     _add_configuring(commands)
+    _add_doctor(commands)
     return tree
 
 
@@ -184,6 +185,13 @@ def _add_configuring(commands: _Commands[argparse.ArgumentParser]) -> None:
     convert = commands.add_parser("convert", help="print a candidates file as configuration")
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.set_defaults(command=_convert)
+
+
+def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="what works here, what cannot, and what mends it")
+    _add_config(doctor)
+    _add_format(doctor)
+    doctor.set_defaults(command=_doctor)
 
 
 def _add_config(command: argparse._ActionsContainer, what: str = "use this one file alone") -> None:
@@ -328,3 +336,9 @@ def _convert(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.configuring import convert
 
     return convert(arguments.file)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.doctor import doctor
+
+    return doctor(arguments.config, as_json=arguments.format == "json")

@@ -11,6 +11,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MemoryControl(StrEnum):
+    """Who counts memory by cgroups on this machine."""
+
+    VERSION_2 = "version 2"
+    VERSION_1 = "version 1"
+    OFF = "off"
+    """There are cgroups, and the kernel was built or booted without counting their memory."""
+    NO_CGROUPS = "no cgroups"
+
 
 _NO_LIMIT_KIB = 1 << 50
 """Above it, a limit of version 1 is none: it is the largest number of pages."""
@@ -82,6 +94,20 @@ def limits_above(root: str, path: str) -> Iterator[MemoryLimit]:
         if path in {"/", ""}:
             return
         path = os.path.dirname(path)
+
+
+def memory_control(root: str) -> MemoryControl:
+    """Tell whether memory is counted by cgroups, and by which version."""
+    if _is_version_1(root):
+        return MemoryControl.VERSION_1
+    mount = os.path.join(root, "sys/fs/cgroup")
+    try:
+        with open(os.path.join(mount, "cgroup.controllers"), encoding="utf-8") as file:
+            has_memory = "memory" in file.read().split()
+    except OSError:
+        is_mounted = os.path.isdir(mount) and bool(os.listdir(mount))
+        return MemoryControl.OFF if is_mounted else MemoryControl.NO_CGROUPS
+    return MemoryControl.VERSION_2 if has_memory else MemoryControl.OFF
 
 
 def pids_in(root: str, path: str) -> list[int]:
