@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from pathlib import Path
 
-from oomwarden.guard.systemd import JournalHandler, Notifier, journal_field, log_handler
+import pytest
+
+from oomwarden.guard.systemd import (
+    JournalHandler,
+    Notifier,
+    journal_field,
+    log_handler,
+    passed_sockets,
+)
 
 
 def test_states_reach_the_service_manager(tmp_path: Path) -> None:
@@ -70,3 +79,44 @@ def test_a_terminal_gets_lines_with_the_time() -> None:
 
     assert handler.format(record).endswith(" hello")
     assert not isinstance(handler, JournalHandler)
+
+
+def fed(tmp_path: Path, environ: dict[str, str], times: list[float]) -> list[bytes]:
+    """What the manager hears of a loop that goes round at these times."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), **environ})
+        for now in times:
+            notifier.feed(now)
+        notifier.close()
+        heard = []
+        while True:
+            try:
+                heard.append(manager.recv(1000))
+            except BlockingIOError:
+                return heard
+
+
+def test_the_watchdog_is_fed_thrice_in_its_time(tmp_path: Path) -> None:
+    """However often the loop goes round."""
+    environ = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+
+    assert fed(tmp_path, environ, [100, 101, 109.9, 110, 111]) == [b"WATCHDOG=1"] * 2
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "x"}]
+)
+def test_nobody_is_fed_who_does_not_wait(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Without a watchdog, or with that of another process."""
+    assert fed(tmp_path, environ, [100, 200]) == []
+
+
+def test_sockets_of_the_manager_go_by_their_names() -> None:
+    """Those that are meant for this very process."""
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:births"}
+
+    assert passed_sockets(environ) == {"a": 3, "births": 4}
+    assert passed_sockets({**environ, "LISTEN_PID": "1"}) == {}
+    assert passed_sockets({}) == {}

@@ -157,6 +157,21 @@ def test_only_its_owner_and_group_may_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "deep/er").stat().st_mode & 0o777 == 0o750
 
 
+def test_it_is_shared_with_the_group_where_its_folder_is(tmp_path: Path) -> None:
+    """Who delivers alerts is another user, of the same group; an old database is opened up."""
+    before = os.umask(0o077)
+    try:
+        Store(str(tmp_path)).close()
+        tmp_path.chmod(0o770)
+        with closing(Store(str(tmp_path))) as store:
+            store.add(killed(1), NOW)
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert modes == dict.fromkeys(["incidents.db", "incidents.db-wal", "incidents.db-shm"], 0o660)
+
+
 def test_what_a_newer_one_wrote_is_not_touched(tmp_path: Path) -> None:
     """A downgrade must not spoil what it does not understand."""
     path = tmp_path / "incidents.db"

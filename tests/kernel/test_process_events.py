@@ -301,6 +301,25 @@ def test_an_overrun_is_told_once() -> None:
     events.close()
 
 
+def test_a_socket_that_was_handed_over_serves_as_well(events: ProcessEvents) -> None:
+    """What had come for whoever had it before is no birth of ours, and an exec is one."""
+    assert events.buffer_kib  # process events can be had here at all
+    handed = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 11)
+    handed.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    handed.bind((0, 1))
+    for _ in range(10):
+        subprocess.run(["true"], check=True)
+    ours = ProcessEvents(fd=handed.detach())
+    child = subprocess.Popen(["true"])
+    child.wait()
+
+    births = ours.read()
+    ours.close()
+
+    assert child.pid in births.pids
+    assert not os.path.exists(f"/proc/self/fd/{ours.fileno()}")
+
+
 def test_a_read_has_a_ceiling(events: ProcessEvents) -> None:
     """More messages than one read may take are left for the next one."""
     own_name = Path("/proc/self/comm")

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_drilling(commands)
     _add_configuring(commands)
     _add_doctor(commands)
+    _add_service(commands)
     return tree
 
 
@@ -192,6 +193,18 @@ def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_config(doctor)
     _add_format(doctor)
     doctor.set_defaults(command=_doctor)
+
+
+def _add_service(commands: _Commands[argparse.ArgumentParser]) -> None:
+    service = commands.add_parser("service", help="have the guard run as a service of this machine")
+    parts = service.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    install = parts.add_parser("install", help="write the units, or update them, and start")
+    install.set_defaults(command=_service_install)
+    uninstall = parts.add_parser("uninstall", help="stop, give scores back, remove the units")
+    uninstall.set_defaults(command=_service_uninstall)
+    state = parts.add_parser("status", help="whether it is installed, current and running")
+    _add_format(state)
+    state.set_defaults(command=_service_status)
 
 
 def _add_config(command: argparse._ActionsContainer, what: str = "use this one file alone") -> None:
@@ -342,3 +355,21 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.doctor import doctor
 
     return doctor(arguments.config, as_json=arguments.format == "json")
+
+
+def _service_install(_arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.service import service_install
+
+    return service_install()
+
+
+def _service_uninstall(_arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.service import service_uninstall
+
+    return service_uninstall()
+
+
+def _service_status(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.service import service_status
+
+    return service_status(as_json=arguments.format == "json")

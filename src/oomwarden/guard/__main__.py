@@ -29,7 +29,7 @@ from oomwarden.guard.originals import Originals
 from oomwarden.guard.recorder import Recorder
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
-from oomwarden.guard.systemd import Notifier, log_handler
+from oomwarden.guard.systemd import BIRTHS, Notifier, log_handler, passed_sockets
 from oomwarden.guard.witness import Sources
 from oomwarden.incidents.places import state_directory
 from oomwarden.kernel.boot import read_boot
@@ -133,7 +133,7 @@ def _journal(senses: Senses, control: ControlServer) -> Originals | None:
 
 def _hear_of_births(senses: Senses) -> ProcessEvents | None:
     try:
-        births = ProcessEvents()
+        births = ProcessEvents(fd=passed_sockets(os.environ).get(BIRTHS))
     except OSError as error:
         price = "new processes are found at the next look, up to 4 s later"
         senses.note(Sense.PROCESS_EVENTS, f"{error.strerror}; {price}", works=False)

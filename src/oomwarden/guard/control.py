@@ -47,7 +47,8 @@ class ControlServer:
 
         Raises OomwardenError where another guard listens there, OSError where it cannot be.
         """
-        os.makedirs(directory, mode=0o750, exist_ok=True)
+        # Open to look into: drop-ins may lie there too, and every file has a mode of its own.
+        os.makedirs(directory, mode=0o755, exist_ok=True)
         self._path = os.path.join(directory, "control.sock")
         self._lock = os.open(
             os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600

@@ -152,12 +152,14 @@ class Guard:
         clock, events = self._edges.clock, self._edges.events
         ready, signals = events.wait(max(until - clock(), 0))
         now = clock()
+        self._edges.notifier.feed(now)
         if self._may_sleep_on(seconds):
             while not ready and not signals and self._quiet.lasts(self._level, now):
                 self._wakeups["timer"] += 1
                 self._due_at = now + seconds
                 ready, signals = events.wait(seconds)
                 now = clock()
+                self._edges.notifier.feed(now)
             self._level, self._sample = self._quiet.end(self._level, sample, self._ladder)
         if signals & {signal.SIGTERM, signal.SIGINT}:
             self._is_stopping = True

@@ -32,6 +32,19 @@ class Notifier:
         if address[:1] in {"/", "@"}:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._socket.connect("\0" + address[1:] if address[0] == "@" else address)
+        self._feed_seconds = _feed_seconds(environ) if self._socket is not None else None
+        self._fed_at: float | None = None
+
+    def feed(self, now: float) -> None:
+        """Tell the watchdog that the loop goes round, as often as it wants to hear it.
+
+        ``now`` is in seconds of CLOCK_MONOTONIC. Cheap, to be called at every wake-up.
+        """
+        if self._feed_seconds is None:
+            return
+        if self._fed_at is None or now - self._fed_at >= self._feed_seconds:
+            self._fed_at = now
+            self.say(WATCHDOG="1")
 
     def say(self, **fields: str) -> None:
         """Send ``READY="1"``, ``STATUS="calm"`` and the like; never waits, never fails."""
@@ -47,6 +60,30 @@ class Notifier:
         """Give the socket back."""
         if self._socket is not None:
             self._socket.close()
+
+
+def _feed_seconds(environ: Mapping[str, str]) -> float | None:
+    """Tell how often the watchdog is fed: thrice in the time that it waits; None without one."""
+    pid, wait_us = environ.get("WATCHDOG_PID", ""), environ.get("WATCHDOG_USEC", "")
+    if not wait_us.isdecimal() or pid not in {"", str(os.getpid())}:
+        return None
+    return int(wait_us) / 3e6
+
+
+BIRTHS = "births"
+"""The name under which the service manager hands us a socket of the proc connector."""
+
+_FIRST_PASSED = 3
+
+
+def passed_sockets(environ: Mapping[str, str]) -> dict[str, int]:
+    """Tell the descriptors that the service manager opened for us, by name (sd_listen_fds(3))."""
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return {}
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    fds = range(_FIRST_PASSED, _FIRST_PASSED + int(count))
+    return dict(zip(names, fds, strict=False))
 
 
 class JournalHandler(logging.Handler):

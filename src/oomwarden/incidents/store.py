@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +19,9 @@ from oomwarden.incidents.places import FILE
 from oomwarden.incidents.sqlite import connect, exact, told, transaction
 
 MODE, DIRECTORY_MODE = 0o640, 0o750
+SHARED_MODE = 0o660
+"""Of a database in a directory that its group may write to: who delivers alerts marks them."""
+
 KEEP_SECONDS = 365 * 86400.0
 KEEP_COUNT = 1000
 """At some 20 KiB each these are 20 MB of disk."""
@@ -47,7 +51,7 @@ class Store:
         with told(self.path):
             os.makedirs(directory, mode=DIRECTORY_MODE, exist_ok=True)
             # SQLite would make it readable for everybody; its other files take after this one.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+            _make(self.path)
             self._connection = connect(self.path, query="mode=rw", wait_seconds=wait_seconds)
         try:
             with told(self.path):
@@ -176,6 +180,17 @@ class Store:
         run(_REMEMBER, until)
         run("DELETE FROM incidents WHERE (sort_unix, id) <= (:t, :i)", until)
         return run("SELECT 1 FROM incidents WHERE id = ?", (new,)).fetchone() is None
+
+
+def _make(path: str) -> None:
+    """Make the file, and share it with its group where the directory is shared. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        is_shared = os.stat(os.path.dirname(path)).st_mode & stat.S_IWGRP
+        if is_shared and os.fstat(fd).st_uid == os.geteuid():
+            os.fchmod(fd, SHARED_MODE)
+    finally:
+        os.close(fd)
 
 
 def known(connection: sqlite3.Connection, boot_id: str) -> Known:

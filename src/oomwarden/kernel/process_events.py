@@ -121,14 +121,15 @@ class ProcessEvents:
     go on making events; that costs little and harms nobody.
     """
 
-    def __init__(self, buffer_kib: int = BUFFER_KIB) -> None:
+    def __init__(self, buffer_kib: int = BUFFER_KIB, fd: int | None = None) -> None:
         """Subscribe. Raises PermissionError, or OSError where the kernel does not deliver.
 
         Permission takes CAP_NET_ADMIN before Linux 6.6. Events are delivered where the
-        machine's own namespaces for processes, users and networks are ours, too.
+        machine's own namespaces for processes, users and networks are ours, too. ``fd`` is a
+        bound socket that somebody in that network opened for us; it is ours from now on.
         """
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
+            self._socket = _socket() if fd is None else socket.socket(fileno=fd)
         except OSError as error:
             if error.errno == errno.EPROTONOSUPPORT:
                 raise _unsupported("the kernel has no connector (CONFIG_CONNECTOR)") from None
@@ -136,9 +137,13 @@ class ProcessEvents:
         self._is_overrun = False
         try:
             self._socket.setblocking(False)
+            self._socket.set_inheritable(False)
             self._attach_filter()
             self.buffer_kib = self._enlarge_buffer(buffer_kib)
-            self._socket.bind((0, _CN_IDX_PROC))
+            if fd is None:
+                self._socket.bind((0, _CN_IDX_PROC))
+            else:
+                self._drain()
             self._subscribe()
         except BaseException:
             self._socket.close()
@@ -178,6 +183,17 @@ class ProcessEvents:
         with suppress(OSError):
             self._send(struct.pack("=I", _IGNORE), 0)
         self._socket.close()
+
+    def _drain(self) -> None:
+        """Let go of what came for whoever had the socket before us: all are looked at anyway."""
+        while True:
+            try:
+                self._socket.recvfrom(_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
 
     def _attach_filter(self) -> None:
         code = array("B", _filter())
@@ -225,6 +241,10 @@ class ProcessEvents:
             *(_CN_IDX_PROC, _CN_VAL_PROC, 0, number, len(payload), 0),
         )
         self._socket.sendto(header + payload, (0, 0))
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
 
 
 def _unsupported(reason: str) -> OSError:

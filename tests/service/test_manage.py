@@ -1,0 +1,145 @@
+"""Install, upgrade and uninstall, on a machine made of files with a manager that takes notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from oomwarden.errors import OomwardenError, UnsupportedError
+from oomwarden.service.manage import (
+    Host,
+    Manager,
+    find_manager,
+    install,
+    installed,
+    run_command,
+    uninstall,
+    unit_states,
+)
+
+SHOWN = """\
+Id=oomwarden.service
+ActiveState=active
+
+Id=oomwarden-courier.path
+ActiveState=inactive
+"""
+
+
+class Notes:
+    """A manager that does nothing but note what it was asked."""
+
+    def __init__(self, answer: str = "") -> None:
+        """Answer all the same."""
+        self.asked: list[str] = []
+        self._answer = answer
+
+    def __call__(self, command: Sequence[str]) -> str:
+        """Take a note."""
+        self.asked.append(" ".join(command))
+        return self._answer
+
+
+def host(root: Path, notes: Notes, program: str = "/usr/bin/oomwarden") -> Host:
+    """A machine below a folder."""
+    return Host(root, program, notes)
+
+
+def test_all_files_are_written_before_the_guard_is_started(tmp_path: Path) -> None:
+    """Then the group is made, the folders, and the units are started."""
+    notes = Notes()
+
+    written = install(host(tmp_path, notes), Manager.SYSTEMD)
+
+    assert "/etc/systemd/system/oomwarden.service" in written
+    assert all((tmp_path / path.lstrip("/")).is_file() for path in written)
+    assert [line.split()[0] for line in notes.asked[:2]] == [
+        "systemd-sysusers",
+        "systemd-tmpfiles",
+    ]
+    assert notes.asked[2] == "systemctl daemon-reload"
+    assert notes.asked[-1].startswith("systemctl restart oomwarden.service")
+    assert {each.state for each in installed(host(tmp_path, notes), Manager.SYSTEMD)} == {"current"}
+
+
+def test_an_upgrade_writes_only_what_has_changed(tmp_path: Path) -> None:
+    """A unit that somebody edited, or of a version before, is replaced."""
+    notes = Notes()
+    install(host(tmp_path, notes), Manager.SYSTEMD)
+    unit = tmp_path / "etc/systemd/system/oomwarden.service"
+    unit.write_text("[Service]\n")
+    states = {each.path: each.state for each in installed(host(tmp_path, notes), Manager.SYSTEMD)}
+
+    again = install(host(tmp_path, notes), Manager.SYSTEMD)
+
+    assert states["/etc/systemd/system/oomwarden.service"] == "different"
+    assert again == ["/etc/systemd/system/oomwarden.service"]
+
+
+def test_uninstalling_leaves_nothing_of_ours(tmp_path: Path) -> None:
+    """It stops first: the guard gives back what it changed."""
+    notes = Notes()
+    install(host(tmp_path, notes), Manager.SYSTEMD)
+    notes.asked.clear()
+
+    removed = uninstall(host(tmp_path, notes), Manager.SYSTEMD)
+
+    assert notes.asked[0].startswith("systemctl --quiet disable --now oomwarden.service")
+    assert len(removed) == 8
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert uninstall(host(tmp_path, notes), Manager.SYSTEMD) == []
+
+
+def test_a_package_of_the_distribution_comes_first(tmp_path: Path) -> None:
+    """Units in /etc would hide those of the package for ever."""
+    unit = tmp_path / "usr/lib/systemd/system/oomwarden.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+
+    with pytest.raises(OomwardenError, match="a package has installed"):
+        install(host(tmp_path, Notes()), Manager.SYSTEMD)
+
+    assert not (tmp_path / "etc").exists()
+
+
+def test_openrc_has_one_script(tmp_path: Path) -> None:
+    """It is executable, added to the default runlevel, and taken away again."""
+    notes = Notes()
+
+    assert install(host(tmp_path, notes), Manager.OPENRC) == ["/etc/init.d/oomwarden"]
+    assert (tmp_path / "etc/init.d/oomwarden").stat().st_mode & 0o777 == 0o755
+    assert uninstall(host(tmp_path, notes), Manager.OPENRC) == ["/etc/init.d/oomwarden"]
+    assert notes.asked == [
+        "rc-update add oomwarden default",
+        "rc-service oomwarden restart",
+        "rc-service --ifstarted oomwarden stop",
+        "rc-update delete oomwarden default",
+    ]
+
+
+def test_the_manager_is_the_one_that_runs(tmp_path: Path) -> None:
+    """To be installed is not to run: containers have many a systemd that does not."""
+    with pytest.raises(UnsupportedError, match="neither systemd nor OpenRC"):
+        find_manager(tmp_path)
+    (tmp_path / "run/openrc").mkdir(parents=True)
+    assert find_manager(tmp_path) is Manager.OPENRC
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    assert find_manager(tmp_path) is Manager.SYSTEMD
+
+
+def test_units_are_told_with_their_states(tmp_path: Path) -> None:
+    """As systemctl show prints them, a block for each."""
+    states = unit_states(host(tmp_path, Notes(SHOWN)))
+
+    assert states == {"oomwarden.service": "active", "oomwarden-courier.path": "inactive"}
+
+
+def test_a_command_that_fails_says_why() -> None:
+    """In the words of the command itself."""
+    with pytest.raises(OomwardenError, match=r"ls /nowhere: .*No such file"):
+        run_command(["ls", "/nowhere"])
+    with pytest.raises(OomwardenError, match="no-such-command is not installed"):
+        run_command(["no-such-command"])
+    assert run_command(["echo", "yes"]) == "yes\n"
