@@ -14,14 +14,16 @@ from pathlib import Path
 
 PR_SET_NAME = 15
 MIB = 1 << 20
-WEB_PORT, CHAT_PORT = 80, 6667
+SHOP, CHAT_PORT = ("127.0.0.1", 80), 6667
 
 CRAWLERS = 24
 TORRENT_MIB, TORRENT_MIB_PER_SECOND = 260, 6
 DOWNLOAD = Path("/srv/download.part")
 DOWNLOAD_MIB = 300
 LINE = b":spammer!s@flood PRIVMSG #talk :" + b"x" * 420 + b"\r\n"
-LINES_AT_ONCE = 50
+LINES_AT_ONCE, PAUSE_SECONDS = 100, 0.25
+THINKING_SECONDS = 1.0
+"""Between two pages of a crawler: it is memory that must run out, not an emulated CPU."""
 
 
 def crawlers() -> None:
@@ -35,13 +37,11 @@ def crawlers() -> None:
 def crawl() -> None:
     """One connection after the other."""
     while True:
-        try:
-            with socket.create_connection(("127.0.0.1", WEB_PORT), timeout=20) as connection:
-                connection.sendall(b"GET /page HTTP/1.0\r\nHost: shop\r\n\r\n")
-                while connection.recv(4096):
-                    pass
-        except OSError:
-            time.sleep(1)
+        with contextlib.suppress(OSError), socket.create_connection(SHOP, timeout=20) as connection:
+            connection.sendall(b"GET /page HTTP/1.0\r\nHost: shop\r\n\r\n")
+            while connection.recv(4096):
+                pass
+        time.sleep(THINKING_SECONDS)
 
 
 def torrent() -> None:
@@ -73,7 +73,7 @@ def chat() -> None:
             connection.sendall(b":%b!u@h JOIN #talk\r\n" % nick)
             while True:
                 connection.sendall(LINE * LINES_AT_ONCE)
-                time.sleep(0.1)
+                time.sleep(PAUSE_SECONDS)
 
 
 def greet(connection: socket.socket) -> bytes:
