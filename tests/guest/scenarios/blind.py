@@ -21,7 +21,8 @@ from oomwarden.guard.control import ask
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEEDS = Needs(append=("psi=0",), timeout_seconds=240)
+# With a Debian of its own, since an ordinary user may not see where this machine keeps its Python.
+NEEDS = Needs(systemd=True, append=("psi=0",), timeout_seconds=240)
 
 USER = 4000
 WANTED = 250

@@ -15,12 +15,15 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.guest.inside import WORK, Report, oom_kills, run, score, wait_for
 from tests.guest.needs import Needs
 from tests.guest.population import Born, growing, kill_all, make_cgroup, remove_cgroup, start
 from tests.guest.warden import Guard, work_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NEEDS = Needs(timeout_seconds=400)
 
@@ -30,7 +33,7 @@ WANTED = 250
 REACTION_SECONDS = 15
 RETRY_SECONDS = 40
 """After a failed write the guard waits 1, 2, 4 ... seconds before the next try."""
-PAGE_OF_LINES = 120
+PAGE_OF_LINES = 200
 """More lines of the journal of originals than a page of memory holds."""
 STOPPED_SECONDS = float(os.environ.get("GUEST_STOPPED_SECONDS", "15"))
 RULES = f"""\
@@ -100,12 +103,16 @@ def full_run(patient: Patient) -> None:
     before = [start("worker") for _ in range(3)]
     report.check("raised", wait_for(lambda: given(before) == {WANTED}, REACTION_SECONDS))
     fill(RUNTIME / "filler")
-    # The page that the journal ends in has room for some more.
-    for _ in range(PAGE_OF_LINES):
-        start("worker").kill()
-    late = start("worker")
     denied = partial(denials, patient)
-    took = wait_for(lambda: denied() > 0, REACTION_SECONDS)
+    for _ in range(PAGE_OF_LINES):
+        # The page that the journal ends in has room for some more.
+        short = start("worker")
+        wait_for(partial(is_settled, short, denied), 3)
+        short.kill()
+        if denied():
+            break
+    late = start("worker")
+    took = wait_for(lambda: denied() > 1, REACTION_SECONDS)
     report.check("a full /run is a denial", took is not None, denied())
     report.equal("nobody is changed without a journal", score(late.pid), 0)
     report.equal("the others keep their scores", given(before), {WANTED})
@@ -206,6 +213,11 @@ def damaged_database(patient: Patient) -> None:
     report.check("it is set aside", took is not None, [path.name for path in STATE.iterdir()])
     took = wait_for(patient.settled, RETRY_SECONDS)
     report.check("and everything recorded anew", took is not None, patient.kills())
+
+
+def is_settled(person: Born, denied: Callable[[], int]) -> bool:
+    """Whether somebody has a score from the guard, or was refused one."""
+    return score(person.pid) == WANTED or denied() > 0
 
 
 def contained() -> None:
