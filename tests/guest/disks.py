@@ -7,6 +7,7 @@ shared folder. Guests whose scenario needs no systemd boot faster: see :mod:`tes
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -47,6 +48,7 @@ def boot_disks(  # noqa: PLR0913 - a machine has as many parts
         "PYTHONFAULTHANDLER": "1",
         "LC_ALL": "C.UTF-8",
         "GUEST_OUT": "/srv/out",
+        "GUEST_LONG": os.environ.get("GUEST_LONG", ""),
         "GUEST_KERNEL": kernel.release,
         **needs.environment,
     }

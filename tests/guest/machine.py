@@ -126,6 +126,7 @@ def _job(kernel: Kernel, script: Path, out: Path) -> str:
         "PYTHONFAULTHANDLER": "1",
         "LC_ALL": "C.UTF-8",
         "GUEST_OUT": str(out),
+        "GUEST_LONG": os.environ.get("GUEST_LONG", ""),
         "GUEST_KERNEL": kernel.release,
     }
     share = "/run/host"

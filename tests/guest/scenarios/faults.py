@@ -35,7 +35,7 @@ RETRY_SECONDS = 40
 """After a failed write the guard waits 1, 2, 4 ... seconds before the next try."""
 PAGE_OF_LINES = 200
 """More lines of the journal of originals than a page of memory holds."""
-STOPPED_SECONDS = float(os.environ.get("GUEST_STOPPED_SECONDS", "15"))
+STOPPED_SECONDS = 60 if os.environ.get("GUEST_LONG") else 10
 RULES = f"""\
 rules:
   - name: workers
