@@ -1,0 +1,1 @@
+"""Bytes of any kind into everything that reads what others wrote."""
