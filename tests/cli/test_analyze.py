@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.oomlog.transports import WRITERS
 
 from oomwarden.cli.progress import LARGE_BYTES, line
+from oomwarden.kill import Record
 
 FIELDS = [
     *("pid", "comm", "uid", "scope", "memcg", "task_memcg", "trigger_comm", "trigger_pid"),
@@ -139,6 +141,32 @@ def test_text_for_a_person(cli: Cli, log: Path) -> None:
         "1 kill in 1 episode.",
     ]
     assert max(map(len, done.stdout.splitlines())) <= 84
+
+
+def test_every_transport_through_the_command(cli: Cli, tmp_path: Path) -> None:
+    """Forty logs of as many forms in one call, each told by itself, in their order."""
+    files = []
+    for number, (name, (_, writer)) in enumerate(WRITERS.items()):
+        texts = [text.decode().replace("321", str(5000 + number)) for text in GLOBAL]
+        records = [
+            Record(text, since_boot_us=1_000_000 + at * 100, facility=0, sequence=at)
+            for at, text in enumerate(texts)
+        ]
+        path = tmp_path / f"{number}.log"
+        data = b"".join(map(writer, records))
+        path.write_bytes(gzip.compress(data) if number % 2 else data)
+        files.append((path, name))
+    done = cli("analyze", *(path for path, _ in files), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = kills(done.stdout)
+    assert [kill["pid"] for kill in found] == [5000 + number for number in range(len(files))]
+    wanted = {**found[0], "reaped": True, "complete": True}
+    differ = {
+        name: kill
+        for (_, name), kill in zip(files, found, strict=True)
+        if {**kill, "pid": 5000, "trigger_pid": 5000} != wanted
+    }
+    assert differ == {}
 
 
 def test_no_kill_is_no_failure(cli: Cli, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomwarden.guard.accounting import GRACE_SECONDS, Accounting
+from oomwarden.guard.accounting import GRACE_SECONDS, MOST_UNSETTLED, Accounting
 from oomwarden.incidents.known import Known, Unexplained
 
 BOOT = "6109efd9"
@@ -272,3 +272,16 @@ def test_none_is_lost_and_none_is_doubled(steps: list[tuple[str, int | None]]) -
     assert all(kills >= 0 for kills in world.complaints.values())
     # What is still in the log was read, and not merely counted.
     assert all(key in world.explained for key, _ in world.log)
+
+
+def test_what_is_remembered_of_the_unexplained_is_bounded() -> None:
+    """Where no log can be read every kill is one more: only the latest may yet be explained."""
+    accounts = informed()
+    for counted in range(1, MOST_UNSETTLED + 11):
+        judged(accounts, counted, counted * 100.0)
+
+    explains = [accounts.explain(f"late-{n}", 1, MOST_UNSETTLED + 10, 0) for n in range(2000)]
+    settled = [key for each in explains for key in each]
+    assert settled[0] == f"{BOOT}:counted:{MOST_UNSETTLED + 10}"
+    assert len(settled) == MOST_UNSETTLED
+    assert accounts.unexplained_kills == 10

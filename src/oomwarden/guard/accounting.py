@@ -13,6 +13,9 @@ from oomwarden.incidents.known import Known
 GRACE_SECONDS = 5.0
 """For so long the log may lag behind the count: its lines are printed after it."""
 
+MOST_UNSETTLED = 1000
+"""So many incidents may yet be explained, the latest: the store keeps no more of them, either."""
+
 
 class Accounting:
     """The accounts of one boot. Times are in seconds of CLOCK_MONOTONIC.
@@ -93,6 +96,8 @@ class Accounting:
                 surplus -= part
                 lines -= part
                 self._unsettled[other] -= part
+                if not self._unsettled[other]:
+                    del self._unsettled[other]
                 self.unexplained_kills -= part
         if counted is not None:
             # A kernel that prints more than it counts must not hide what it counts later.
@@ -122,6 +127,8 @@ class Accounting:
         self._short_since = None
         key = f"{self._boot_id}:counted:{counted}"
         self._unsettled[key] = self._least_short
+        if len(self._unsettled) > MOST_UNSETTLED:
+            del self._unsettled[min(self._unsettled, key=_counted_then)]
         self.unexplained_kills += self._least_short
         return key, self._least_short
 

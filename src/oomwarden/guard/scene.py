@@ -32,6 +32,7 @@ class Scene:
         self._chronicle = chronicle
         self._scores = scores
         self._rules = rules
+        self._last: tuple[Adjusted, ...] = ()
 
     def before(self, at: float) -> Past:
         """Tell the minutes before a moment, in seconds of CLOCK_MONOTONIC."""
@@ -65,7 +66,11 @@ class Scene:
             if held.given is not None and held.given.last != held.given.before
         ]
         ours.sort(key=lambda each: abs(each.score_to - each.score_from), reverse=True)
-        return tuple(ours[:MOST_ADJUSTED])
+        adjusted = tuple(ours[:MOST_ADJUSTED])
+        if adjusted != self._last:
+            # In a storm of kills hundreds of moments are remembered, in locked memory.
+            self._last = adjusted
+        return self._last
 
 
 def _reason(rule: Rule | None, *, is_ordered: bool) -> str:
