@@ -366,3 +366,16 @@ def test_the_bar() -> None:
     assert line("syslog", half, 2 * half) == f"syslog  [{'#' * 12}{'-' * 12}]  50%  of 2.0 MiB"
     assert line("syslog", 3 * half, 2 * half).startswith(f"syslog  [{'#' * 24}] 100%")
     assert line("standard input", half, None) == "standard input  1.0 MiB"
+
+
+def test_full_swap_and_a_single_process(cli: Cli, tmp_path: Path) -> None:
+    """They are said as a person would."""
+    path = tmp_path / "log"
+    path.write_bytes(
+        b"".join(SYSLOG + text + b"\n" for text in GLOBAL if b"sshd" not in text).replace(
+            b"Free swap  = 2048kB", b"Free swap  = 0kB"
+        )
+    )
+    text = cli("analyze", path).stdout
+    assert "the whole machine was out of memory, and its 4.0 MiB of swap were full" in text
+    assert "of 1 process that it could choose from" in text

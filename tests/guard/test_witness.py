@@ -385,7 +385,7 @@ def test_a_kill_that_is_only_counted_is_an_incident(
         guard.wait(60)
 
     assert before == []
-    line = "unexplained: /proc/vmstat counts 1 more OOM kills than were read of;"
+    line = "unexplained: /proc/vmstat counts 1 more OOM kill than were read of;"
     assert caplog.messages == [f"{line} its log does not tell of them"]
     assert world.rows() == [("6109efd9:counted:1", Accounted.UNEXPLAINED, 0, 1)]
 

@@ -15,6 +15,7 @@ from oomwarden.wording import duration, printable, size
 TOP = 5
 _US = 1_000_000
 _LABEL = 10
+_HARDLY_ANY = 100
 _PAGE_KIB = (4, 16, 64)
 _ALIKE = 1.5
 """So far apart may the sizes of one process be in the table and on the "Killed process" line."""
@@ -139,6 +140,8 @@ def _left(episode: Episode) -> str:
         return ", and has no swap"
     if free is None or swap is None:
         return ""
+    if free < swap // _HARDLY_ANY:
+        return f", and its {size(swap)} of swap were full"
     return f"; of {size(swap)} of swap {size(free)} was free"
 
 
@@ -169,7 +172,9 @@ def _table(episode: Episode) -> Iterator[tuple[str, str]]:
         rss, swap = _amount(task.rss_pages, page_kib), _amount(task.swap_pages, page_kib)
         row = f"{task.tgid:>7}  {rss:>9}  {swap:>9}  {adj:>5}  {_name(task.comm)}{mark}"
         yield "", row
-    yield "", f"of {len(episode.table)} processes that it could choose from{unit}"
+    count = len(episode.table)
+    processes = "1 process" if count == 1 else f"{count} processes"
+    yield "", f"of {processes} that it could choose from{unit}"
 
 
 def _pages(task: Task) -> int:

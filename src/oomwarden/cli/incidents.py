@@ -30,6 +30,7 @@ _NEAR_SECONDS = 120.0
 _SHORTEST_UNIT = 8
 _GAPS = 3
 _TERMINAL = 80
+_WIDE_TERMINAL = 100
 _KNOWN = {Accounted.EXPLAINED: "yes", Accounted.FOUND_LATE: "late", Accounted.UNEXPLAINED: "no"}
 
 
@@ -113,7 +114,7 @@ def _say(answer: _Answer, now: float, *, has_store: bool) -> None:
         say("LOG: whether the kernel's log told of it: yes, late (found afterwards), or no.")
         newest = next((path for path in reversed(answer.reports) if path is not None), None)
         if newest is not None:
-            say(f"REPORT: whether it is a file yet, in {printable(str(Path(newest).parent))}")
+            say(f"Reports are in {printable(str(Path(newest).parent))}")
     elif has_store:
         say("No incident: the kernel has killed nobody that this asks for.")
     else:
@@ -142,7 +143,6 @@ def _say_incidents(answer: _Answer, now: float) -> None:
         ("UNIT", "left"),
         ("FREED", "right"),
         ("LOG", "left"),
-        ("REPORT", "left"),
     ]
     rows = [
         [
@@ -153,11 +153,23 @@ def _say_incidents(answer: _Answer, now: float) -> None:
             _unit(each.place or each.memcg),
             "-" if each.freed_kib is None else size(each.freed_kib),
             _KNOWN[each.accounted],
-            "-" if report is None else "yes",
         ]
-        for each, report in zip(answer.incidents, answer.reports, strict=True)
+        for each in answer.incidents
     ]
+    if _has_room_for_reports(answer):
+        columns.append(("REPORT", "left"))
+        for row, report in zip(rows, answer.reports, strict=True):
+            row.append("-" if report is None else "yes")
     say_table(columns, _fitted(columns, rows, [4, 3]))
+
+
+def _has_room_for_reports(answer: _Answer) -> bool:
+    """Whether there are any, and the names need not be shortened for it."""
+    is_wide = (
+        not sys.stdout.isatty()
+        or shutil.get_terminal_size((_TERMINAL, 24)).columns >= _WIDE_TERMINAL
+    )
+    return is_wide and any(report is not None for report in answer.reports)
 
 
 def _say_others(kills: Sequence[OtherKill], now: float) -> None:

@@ -205,9 +205,10 @@ def unexplained(kills: int, counter: str, lost: int, *, can_read: bool) -> None:
     else:
         why = "its log does not tell of them"
     log.warning(
-        "unexplained: %s counts %d more OOM kills than were read of; %s",
+        "unexplained: %s counts %d more OOM %s than were read of; %s",
         printable(counter),
         kills,
+        "kill" if kills == 1 else "kills",
         why,
         extra={"fields": {"OOMWARDEN_UNEXPLAINED": str(kills)}},
     )
