@@ -93,13 +93,29 @@ def test_the_list_for_a_person(cli: Cli) -> None:
     head, _, first, second, *_ = lines = done.stdout.splitlines()
     assert head.split() == ["ID", "WHEN", "SCOPE", "VICTIM", "UNIT", "FREED", "LOG"]
     assert first.split()[0] == "1"
-    assert first.split()[-6:] == ["old", "(101)", "batch.service", "4.0", "MiB", "yes"][-6:]
+    assert first.split()[-6:] == ["old", "(101)", "batch.service", "4.0", "MiB", "yes"]
     assert "global" in first
     assert second.split()[5:8] == ["mysqld", "(102)", "mariadb.service"]
     assert any(line.split()[-1] == "no" and "2 unknown" in line for line in lines)
     assert r"x\x1b[31m\udcff (104)" in done.stdout
     assert "\x1b" not in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_kill_that_freed_next_to_nothing_is_marked(environ: dict[str, str], cli: Cli) -> None:
+    """The 4 MiB of the victim are nothing to one limit, all there is to another."""
+    with closing(Store(environ["STATE_DIRECTORY"])) as store:
+        for number, limit_kib in ((1, 1 << 20), (2, 8192), (3, None)):
+            incident = killed(number, at_unix=NOW - 30 + number)
+            assert incident.episode is not None
+            usage = {} if limit_kib is None else {"memory_limit_kib": limit_kib}
+            store.add(replace(incident, episode=replace(incident.episode, memcg_usage=usage)), NOW)
+    lines = cli("incidents").stdout.splitlines()
+    told = json.loads(cli("incidents", "--no-others", "--format", "json").stdout)["incidents"]
+
+    assert [each["wasted"] for each in told] == [True, False, None]
+    assert [" 4.0 MiB wasted " in line for line in lines[2:5]] == [True, False, False]
+    assert any(line.startswith("FREED: wasted") for line in lines)
 
 
 @pytest.mark.usefixtures("stored")
@@ -302,5 +318,5 @@ def test_it_fits_a_terminal(environ: dict[str, str], tmp_path: Path) -> None:
     lines = shown.decode().splitlines()
     assert child.returncode == 0
     assert max(map(len, lines)) <= 80
-    assert any("fifteen-letters (109)" in line and line.rstrip().endswith("yes") for line in lines)
+    assert any("fifteen-letters (109)" in line and line.split()[-1] == "yes" for line in lines)
     assert any("systemd-oomd" in line for line in lines)

@@ -14,8 +14,10 @@ from pathlib import Path
 from oomwarden.cli.boots import find_boot
 from oomwarden.cli.others import DAYS, Found, find_others
 from oomwarden.cli.output import complain, say, say_json, say_table
+from oomwarden.cli.reporting import swap_total_of
 from oomwarden.cli.when import read_when, short_time
 from oomwarden.errors import ExitCode
+from oomwarden.incidents.document import DocumentError
 from oomwarden.incidents.incident import Accounted
 from oomwarden.incidents.listing import Filter, Listed, part_of
 from oomwarden.incidents.places import places_to_read
@@ -23,6 +25,8 @@ from oomwarden.incidents.reading import Incidents, find
 from oomwarden.incidents.report_files import files_of
 from oomwarden.kill import Scope
 from oomwarden.oomlog.other_killers import Hint, OtherKill
+from oomwarden.report.surroundings import Surroundings
+from oomwarden.report.victims import is_wasted
 from oomwarden.wording import printable, size
 
 _DAY = 86400
@@ -39,6 +43,7 @@ class _Answer:
     """All that is shown."""
 
     incidents: list[Listed]
+    wasted: list[bool | None]
     reports: list[str | None]
     others: Found | None
     hints: tuple[Hint, ...]
@@ -62,9 +67,11 @@ def incidents(question: Question, *, with_others: bool, as_json: bool) -> int:
     since_unix = None if question.since is None else read_when(question.since, now)
     wanted = Filter(since_unix, question.unit, question.scope, boot_id)
     stored: list[Listed] = []
+    wasted: list[bool | None] = []
     if path is not None:
         with closing(Incidents(path)) as file:
             stored = file.listed(wanted)
+            wasted = [_is_wasted(file, each) for each in stored]
     others = None
     # Whose limit was hit is the kernel's notion: of others' kills nobody says.
     if with_others and question.scope is None:
@@ -72,12 +79,23 @@ def incidents(question: Question, *, with_others: bool, as_json: bool) -> int:
         others = _of_unit(find_others(earliest, now, boot_id), question.unit)
     files = [files_of(path, each) for each in stored] if path is not None else []
     reports = [str(each.html) if each.are_there else None for each in files]
-    answer = _Answer(stored, reports, others, _unheard(others, stored))
+    answer = _Answer(stored, wasted, reports, others, _unheard(others, stored))
     if as_json:
         say_json(_json(answer))
     else:
         _say(answer, now, has_store=path is not None)
     return ExitCode.OK
+
+
+def _is_wasted(file: Incidents, listed: Listed) -> bool | None:
+    """Tell whether killing has freed next to nothing; None where that cannot be known."""
+    try:
+        stored = file.get(listed.id)
+    except DocumentError:
+        return None
+    if stored is None:
+        return None
+    return is_wasted(stored.incident, Surroundings(swap_total_kib=swap_total_of(stored.incident)))
 
 
 def _of_unit(found: Found, unit: str | None) -> Found:
@@ -112,6 +130,8 @@ def _say(answer: _Answer, now: float, *, has_store: bool) -> None:
         _say_incidents(answer, now)
         say("")
         say("LOG: whether the kernel's log told of it: yes, late (found afterwards), or no.")
+        if any(answer.wasted):
+            say("FREED: wasted where it was less than a hundredth of what had run out.")
         newest = next((path for path in reversed(answer.reports) if path is not None), None)
         if newest is not None:
             say(f"Reports are in {printable(str(Path(newest).parent))}")
@@ -151,10 +171,10 @@ def _say_incidents(answer: _Answer, now: float) -> None:
             each.scope.value if each.scope else "-",
             _victim(each),
             _unit(each.place or each.memcg),
-            "-" if each.freed_kib is None else size(each.freed_kib),
+            "-" if each.freed_kib is None else size(each.freed_kib) + " wasted" * bool(wasted),
             _KNOWN[each.accounted],
         ]
-        for each in answer.incidents
+        for each, wasted in zip(answer.incidents, answer.wasted, strict=True)
     ]
     if _has_room_for_reports(answer):
         columns.append(("REPORT", "left"))
@@ -246,8 +266,10 @@ def _json(answer: _Answer) -> dict[str, object]:
     return {
         "schema": 1,
         "incidents": [
-            {**asdict(each), "report": report}
-            for each, report in zip(answer.incidents, answer.reports, strict=True)
+            {**asdict(each), "wasted": wasted, "report": report}
+            for each, wasted, report in zip(
+                answer.incidents, answer.wasted, answer.reports, strict=True
+            )
         ],
         "others": None if others is None else [asdict(kill) for kill in others.kills],
         "others_source": others.source if others else None,

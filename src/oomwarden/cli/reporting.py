@@ -142,14 +142,13 @@ def _around(stored: Stored, everything: list[Listed]) -> Surroundings:
     incident, listed = stored.incident, stored.listed
     kills = incident.episode.kills if incident.episode else ()
     uids = {kill.uid for kill in kills} | {each.uid for each in incident.seen}
-    is_this_boot = incident.boot_id.replace("-", "") == read_boot("/").id.replace("-", "")
     return Surroundings(
         id=listed.id,
         earlier=tuple(each for each in everything if _time_of(each) < _time_of(listed)),
         explained_later=listed.explained,
         users={uid: name for uid in uids if uid is not None and (name := _user(uid)) is not None},
         services=find_services(_units(incident)),
-        swap_total_kib=_swap_total_kib() if is_this_boot else None,
+        swap_total_kib=swap_total_of(incident),
     )
 
 
@@ -173,7 +172,10 @@ def _user(uid: int) -> str | None:
         return None
 
 
-def _swap_total_kib() -> int | None:
+def swap_total_of(incident: Incident) -> int | None:
+    """Tell how much swap the machine had, where it is the one that still runs; else None."""
+    if incident.boot_id.replace("-", "") != read_boot("/").id.replace("-", ""):
+        return None
     try:
         with closing(MeminfoFile("/")) as meminfo:
             return meminfo.read().swap_total_kib

@@ -9,7 +9,7 @@ from oomwarden.incidents.incident import Incident, Seen
 from oomwarden.kill import Episode, Kill, Task
 from oomwarden.report.facts import Service, Victim
 from oomwarden.report.places import container_in, pod_in, unit_in
-from oomwarden.report.scale import Scale, row_of
+from oomwarden.report.scale import Scale, row_of, scale_of
 from oomwarden.report.surroundings import Surroundings
 
 _RUNNING = {"active", "reloading"}
@@ -33,6 +33,16 @@ def victims_of(
         return victims
     is_wasted = freed_kib * _WASTED_PART < scale.total_kib
     return tuple(_with_waste(victim, is_wasted=is_wasted) for victim in victims)
+
+
+def is_wasted(incident: Incident, around: Surroundings) -> bool | None:
+    """Tell whether the kernel killed for next to nothing; None where that cannot be known."""
+    episode = incident.episode
+    if episode is None:
+        return None
+    scale = scale_of(episode, incident.page_kib, around.swap_total_kib)
+    victims = victims_of(incident, episode, scale, around)
+    return victims[0].is_wasted if victims else None
 
 
 def freed_by(victims: Iterable[Victim]) -> int | None:
