@@ -303,11 +303,19 @@ def test_a_small_sacrifice_is_spared_until_it_is_worth_it(machine: Machine) -> N
 
 
 def test_the_size_of_a_whole_unit_can_count(machine: Machine) -> None:
-    """With counted: unit, many small processes of one unit are worth it together."""
+    """With counted: unit, many small processes are worth it together, those without a rule too."""
     unit = "/system.slice/job.service"
     rules = replace(rule("batch", 300), at_least_kib=64_000, counted=Counted.UNIT)
-    for pid in (10, 11, 12):
-        machine.start(pid, "batch", rss_kib=30_000, cgroup=unit)
+    for pid, comm, cgroup in (
+        (10, "batch", unit),
+        (11, "batch", f"{unit}/part"),
+        (12, "helper", f"{unit}/part"),
+    ):
+        machine.start(pid, comm, rss_kib=30_000, cgroup=cgroup)
+        directory = Path(f"{machine.root}/sys/fs/cgroup{cgroup}")
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "cgroup.procs").open("a") as file:
+            file.write(f"{pid}\n")
     machine.start(13, "batch", rss_kib=30_000, cgroup="/system.slice/other.service")
     seen: list[list[int]] = []
 
@@ -319,7 +327,7 @@ def test_the_size_of_a_whole_unit_can_count(machine: Machine) -> None:
         (1, lambda: seen.append([machine.score(pid) for pid in (10, 11, 12, 13)])),
     )
 
-    assert seen == [[300, 300, 300, 0]]
+    assert seen == [[300, 300, 0, 0]]
 
 
 def test_the_same_score_is_written_twice_a_minute_at_most(machine: Machine) -> None:

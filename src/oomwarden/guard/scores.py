@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from oomwarden.config.schema import SCORE_MIN, Children, Config, Counted, Rule
+from oomwarden.config.schema import SCORE_MIN, Children, Config, Rule
 from oomwarden.guard.exemptions import Exemptions
 from oomwarden.guard.lineage import Donor, Lineage
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.score_files import ScoreFiles
+from oomwarden.guard.sizes import Sizes
 from oomwarden.kernel.oom_score_adj import ForeignProcessError, read_score
 from oomwarden.kernel.privilege import Privilege
-from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Adjustment, Applied, Outcome, Process, ProcessId
 from oomwarden.policy.plan import (
@@ -26,7 +26,6 @@ from oomwarden.policy.plan import (
     plan_restore,
     wanted_score,
 )
-from oomwarden.policy.rules import unit_of
 
 LOWERING_NEEDS = "lowering a score this far needs CAP_SYS_RESOURCE"
 OWNER_NEEDS = "it belongs to another user: run as root"
@@ -42,8 +41,7 @@ class _Held:
     """A process under our care.
 
     ``denied`` is a score that the kernel refused for it, ``written`` when which one was written,
-    ``unit`` its systemd unit, where some rule counts by units, ``ordered`` the score that a
-    kill order moves it to, ``donor`` who handed its score down to it.
+    ``ordered`` the score that a kill order moves it to, ``donor`` who handed its score down to it.
     """
 
     process: Process
@@ -52,7 +50,6 @@ class _Held:
     donor: Donor | None = None
     pretended: int | None = None
     denied: int | None = None
-    unit: str | None = None
     ordered: int | None = None
     written: list[tuple[float, int]] = field(default_factory=list)
 
@@ -99,6 +96,7 @@ class Scores:
         self._originals = originals
         self._exemptions = exemptions
         self._held: dict[ProcessId, _Held] = {}
+        self._sizes = Sizes(processes)
         self._lineage = Lineage(processes, originals.donors.values() if originals else ())
         self._left_to_others: set[ProcessId] = set()
         self.postponed: set[ProcessId] = set()
@@ -166,8 +164,6 @@ class Scores:
         else:
             held.rule = rule
         held.process, held.denied = process, None
-        if held.rule and held.rule.counted is Counted.UNIT:
-            held.unit = unit_of(self._processes.cgroup(process.id.pid) or "")
 
     def order(
         self, scores: Mapping[ProcessId, int], processes: Mapping[ProcessId, Process]
@@ -197,7 +193,7 @@ class Scores:
         before = held.given.before if held.given else score
         if of_rule is None:
             return None, before, before
-        size_kib = self._size_kib(held) if of_rule.at_least_kib else None
+        size_kib = self._sizes.against(of_rule, process.id)
         subject = Subject(process, of_rule, score, held.given, size_kib)
         return of_rule, before, wanted_score(subject, level, self._config)[0]
 
@@ -305,19 +301,10 @@ class Scores:
                 continue
             if held.pretended is not None:
                 score = held.pretended
-            size_kib = self._size_kib(held) if held.rule and held.rule.at_least_kib else None
-            subjects.append(
-                Subject(held.process, held.rule, score, held.given, size_kib, held.ordered)
-            )
+            rule, size_kib = held.rule, self._sizes.against(held.rule, process_id)
+            subjects.append(Subject(held.process, rule, score, held.given, size_kib, held.ordered))
+        self._sizes.forget()
         return subjects
-
-    def _size_kib(self, held: _Held) -> int:
-        """Measure what a sacrifice would free: of the process, or of all held in its unit."""
-        counted = [held]
-        if held.unit is not None:
-            counted = [each for each in self._held.values() if each.unit == held.unit]
-        sizes = (read_memory(self._root, each.process.id.pid) for each in counted)
-        return sum(size.rss_kib + size.swap_kib for size in sizes if size)
 
     def _may_write(self, adjustment: Adjustment, now: float) -> bool:
         held = self._held[adjustment.process.id]

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase, translate
 from oomwarden.config.schema import CALM, Config, Match, Rule
 
 INIT_PID = 1
-_UNIT_TYPES = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
+_UNIT_TYPES = (".service", ".scope", ".socket", ".mount", ".swap")
 
 
 class Fact(StrEnum):
@@ -141,8 +141,17 @@ def unit_of(path: str) -> str | None:
 
     ``/system.slice/ssh.service`` is ``ssh.service``; a container below a unit is in that unit.
     """
-    units = [part for part in path.split("/") if part.endswith(_UNIT_TYPES)]
-    return next((unit for unit in reversed(units) if not unit.endswith(".slice")), None)
+    unit = unit_path(path)
+    return None if unit is None else unit.rpartition("/")[2]
+
+
+def unit_path(path: str) -> str | None:
+    """Tell the cgroup of that unit, which holds all of its processes."""
+    parts = path.split("/")
+    for count in range(len(parts), 0, -1):
+        if parts[count - 1].endswith(_UNIT_TYPES):
+            return "/".join(parts[:count])
+    return None
 
 
 def is_kubelets(cgroup: str) -> bool:
