@@ -202,6 +202,26 @@ def test_a_score_changed_by_somebody_else_is_theirs(machine: Machine) -> None:
     assert machine.score(10) == 300
 
 
+def test_who_was_left_to_others_is_taken_again_after_its_exec(machine: Machine) -> None:
+    """What was set for one program does not bind the next one; it is given back at the end."""
+    machine.start(10, "web", age_seconds=1)
+    seen: list[int] = []
+
+    run(
+        machine,
+        config(rule("web", 100), rule("irc", 400)),
+        (1, lambda: machine.set_score(10, 555)),
+        (1, lambda: machine.set_memory(available_kib=LITTLE)),
+        (1, lambda: seen.append(machine.score(10))),
+        (1, lambda: machine.start(10, "irc")),
+        (1, lambda: machine.pass_time(1)),
+        (1, lambda: seen.append(machine.score(10))),
+    )
+
+    assert seen == [555, 400]
+    assert machine.score(10) == 555
+
+
 def test_scores_come_back_even_if_the_loop_fails(machine: Machine) -> None:
     """Whatever ends the loop, what was changed is given back."""
     machine.start(10, "web")

@@ -100,8 +100,9 @@ def too_exempt(pool: Pool, most_percent: float) -> None:
 def left_to_others(subject: Subject) -> None:
     """Tell that somebody changed a score after us, and that it is theirs from now on."""
     log.info(
-        "left to others: %s: somebody changed %s to %d",
+        "left to others: %s, rule %s: somebody changed %s to %d",
         subject.process,
+        subject.rule.name if subject.rule else "-",
         subject.given.last if subject.given else "its score",
         subject.score,
         extra={"fields": {"OOMWARDEN_RULE": subject.rule.name if subject.rule else ""}},

@@ -6,9 +6,22 @@ and closed each time, and it can never hit a reused pid.
 
 from __future__ import annotations
 
-from oomwarden.kernel.oom_score_adj import ScoreFile
+import errno
+
+from oomwarden.kernel.oom_score_adj import ForeignProcessError, ScoreFile
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.model import ProcessId
+
+LOWERING_NEEDS = "lowering a score this far needs CAP_SYS_RESOURCE"
+OWNER_NEEDS = "it belongs to another user: run as root"
+
+
+def why_refused(error: PermissionError, *, is_lowering: bool) -> str:
+    """Tell the kernel's refusal of a write, and what it would take."""
+    words = error.strerror or str(error)
+    if isinstance(error, ForeignProcessError):
+        return f"{words}: {OWNER_NEEDS}" if error.errno == errno.EACCES else words
+    return f"{words}: {LOWERING_NEEDS}" if is_lowering else words
 
 
 class ScoreFiles:

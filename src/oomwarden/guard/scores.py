@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,9 +11,9 @@ from oomwarden.config.schema import SCORE_MIN, Children, Config, Rule
 from oomwarden.guard.exemptions import Exemptions
 from oomwarden.guard.lineage import Donor, Lineage
 from oomwarden.guard.originals import Originals
-from oomwarden.guard.score_files import ScoreFiles
+from oomwarden.guard.score_files import ScoreFiles, why_refused
 from oomwarden.guard.sizes import Sizes
-from oomwarden.kernel.oom_score_adj import ForeignProcessError, read_score
+from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Adjustment, Applied, Outcome, Process, ProcessId
@@ -26,9 +25,6 @@ from oomwarden.policy.plan import (
     plan_restore,
     wanted_score,
 )
-
-LOWERING_NEEDS = "lowering a score this far needs CAP_SYS_RESOURCE"
-OWNER_NEEDS = "it belongs to another user: run as root"
 
 SAME_WRITES = 2
 SAME_WRITES_SECONDS = 60.0
@@ -98,7 +94,7 @@ class Scores:
         self._held: dict[ProcessId, _Held] = {}
         self._sizes = Sizes(processes)
         self._lineage = Lineage(processes, originals.donors.values() if originals else ())
-        self._left_to_others: set[ProcessId] = set()
+        self._left_to_others: dict[ProcessId, Rule | None] = {}  # and what held them then
         self.postponed: set[ProcessId] = set()
         """Processes that were not written to because that had been done too often."""
         self.outcomes: Counter[Outcome] = Counter()
@@ -149,8 +145,10 @@ class Scores:
         A child inherits the score of its parent (fork(2)). What becomes of one that we gave to
         the parent is for the parent's rule to say, where the child falls under none itself.
         """
-        if process.id in self._left_to_others:
+        if self._left_to_others.get(process.id, process) is rule:
             return
+        # By its exec it has become another program, which nobody else has set a score of.
+        self._left_to_others.pop(process.id, None)
         held = self._held.get(process.id)
         if held is None:
             donor, given = self._inherit(process)
@@ -205,7 +203,7 @@ class Scores:
 
     def forget(self, process_id: ProcessId) -> None:
         """Drop a process that has ended."""
-        self._left_to_others.discard(process_id)
+        self._left_to_others.pop(process_id, None)
         self._drop(process_id)
 
     def adjust(
@@ -221,7 +219,7 @@ class Scores:
             self.yielded.append(subject)
             self.yielded_count += 1
             self._drop(subject.process.id)
-            self._left_to_others.add(subject.process.id)
+            self._left_to_others[subject.process.id] = subject.rule
         adjustments = plan(level, subjects, self._config)
         results = self._apply([each for each in adjustments if self._may_write(each, now)], now)
         for subject in subjects:
@@ -384,17 +382,10 @@ class Scores:
         except PermissionError as error:
             held.denied = given.last
             self._journal([replace(intent, given=replace(given, last=adjustment.score_from))])
-            return Outcome.DENIED, _refusal(error, adjustment)
+            is_lowering = given.last < adjustment.score_from
+            return Outcome.DENIED, why_refused(error, is_lowering=is_lowering)
         return Outcome.APPLIED, ""
 
 
 def _is_changed(given: Given | None) -> bool:
     return given is not None and given.last != given.before
-
-
-def _refusal(error: PermissionError, adjustment: Adjustment) -> str:
-    words = error.strerror or str(error)
-    if isinstance(error, ForeignProcessError):
-        return f"{words}: {OWNER_NEEDS}" if error.errno == errno.EACCES else words
-    is_lowering = adjustment.score_to < adjustment.score_from
-    return f"{words}: {LOWERING_NEEDS}" if is_lowering else words
