@@ -33,7 +33,7 @@ from oomwarden.policy.badness import rank as rank_candidates
 from oomwarden.policy.exempt import WHOLE_MACHINE, Pool, describe
 from oomwarden.policy.formula import Formula
 from oomwarden.policy.rules import score_at
-from oomwarden.wording import duration, size
+from oomwarden.wording import duration, printable, size
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 
@@ -79,8 +79,11 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
         )
     yield (
         f"adjustments  {done['in_force']} in force; {done['applied']} applied,"
-        f" {done['denied']} denied, {done['yielded']} left to others"
+        f" {done['denied']} denied, {done['yielded']} left to others,"
+        f" {done['protection_refused']} protections refused"
     )
+    if document["kill_order"] is not None:
+        yield from order_lines(document["kill_order"])
     yield f"processes    {document['processes']}"
     for pool in document["exempt"]:
         held = Pool(
@@ -97,6 +100,20 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
     for sense in document["senses"]:
         mark = "works" if sense["works"] else "MISSING"
         yield f"sense        {sense['name']}: {mark}: {sense['detail']}"
+
+
+def order_lines(order: dict[str, Any]) -> Iterable[str]:
+    """Tell a kill order, and what of it cannot be had, with its reason."""
+    state = "in force" if order["in_force"] else "not in force now"
+    names = ", ".join(map(printable, order["order"]))
+    yield f"kill order   {names}; from {order['from']} on: {state}"
+    for unmet in order["unmet"]:
+        earlier, later = (
+            f"{printable(unmet[which]['comm'])} (pid {unmet[which]['pid']})"
+            for which in ("earlier", "later")
+        )
+        more = f" ({unmet['count']} such)" if unmet["count"] > 1 else ""
+        yield f"             {earlier} cannot die before {later}: {unmet['reason']}{more}"
 
 
 def _kills_lines(kills: dict[str, Any]) -> Iterable[str]:
