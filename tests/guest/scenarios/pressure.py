@@ -91,8 +91,9 @@ def scenario(report: Report) -> None:
     stalled = start("squeezed", cgroup=squeeze, then=growing(30, 200))
     wait_for(lambda: guard.level() == "critical", 20)
     cast.follows("critical")
-    woken = guard.status()["wakeups"]["trigger"] - woken
-    report.check("its 1 s PSI trigger woke the guard", woken > 0, woken)
+    # A look may have seen the stall a moment before the kernel's own worker did.
+    took = wait_for(lambda: guard.status()["wakeups"]["trigger"] > woken, REACTION_SECONDS)
+    report.check("its 1 s PSI trigger woke the guard", took is not None, took, "seconds later")
     senses = {sense["name"]: sense for sense in guard.status()["senses"]}
     report.check("the trigger has a window of 1 s", *armed(senses["psi_trigger"]))
 
