@@ -96,6 +96,16 @@ def arithmetic_of(
     )
 
 
+def formula_that_fits(episode: Episode, scale: Scale, release: str | None) -> Formula:
+    """Tell by which sum the kernel chose, as far as its choice gives it away."""
+    table = episode.table or ()
+    formulas = _formulas(table, release)
+    if scale.total_pages is None:
+        return formulas[0]
+    people = contenders(table, scale.page_kib)
+    return _best(episode, people, scale.total_pages, scale.page_kib, formulas)[0]
+
+
 _Verdict = tuple[Agreement, int | None, tuple[str, ...]]
 
 

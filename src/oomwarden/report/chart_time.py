@@ -39,7 +39,7 @@ _MOST_SHADES = 3
 _LEAST_PRESSURE = 10.0
 _KEY = 22.0
 _LABEL_GAP = 15.0
-_LABEL_WIDE, _LABEL_NARROW = 172.0, 112.0
+_LABEL_WIDE, _LABEL_NARROW = 188.0, 112.0
 
 _Points = list[tuple[float, float]]
 
@@ -111,8 +111,18 @@ def draw_growth(growers: Sequence[Grower], width: float, name: str) -> tuple[Mar
         # From the end of the line to its name: straight, or aslant where names had to move.
         way = [(x_end, end), (frame.right + 8, place), (frame.right + 14, place)]
         lines.append(element("path", d=path(way), class_=f"lead {style}"))
-        label = shorten(each.comm, SMALL, room - 22)
-        lines.append(_text(frame.right + 18, place + 4, label, f"name {style}"))
+        held = f" {size(each.sizes_kib[-1][1])}" if is_wide else ""
+        label = shorten(each.comm, SMALL, room - 22 - text_width(held, SMALL))
+        lines.append(
+            element(
+                "text",
+                label,
+                element("tspan", held, class_="pid"),
+                x=number(frame.right + 18),
+                y=number(place + 4),
+                class_=f"name {style}",
+            )
+        )
     kind = "wide" if is_wide else "narrow"
     text = _growth_in_words(growers)
     drawn = picture(

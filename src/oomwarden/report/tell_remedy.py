@@ -174,7 +174,7 @@ def _instead(report: KillReport, what_if: WhatIf, files: Text) -> Iterator[Block
 def _scores(what_if: WhatIf) -> Iterator[Block]:
     count = what_if.rescored_in_all
     if not count:
-        yield ("It would have changed no score.",)
+        yield ("It would have left every score as its process had it.",)
         return
     shown = what_if.rescored[:_MOST_ADJUSTED]
     them = "1 process" if count == 1 else f"{count} processes"

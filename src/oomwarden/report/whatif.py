@@ -22,7 +22,7 @@ from oomwarden.policy.kill_order import Member, order_scores
 from oomwarden.policy.plan import Subject, wanted_score
 from oomwarden.policy.rules import Fact, Facts, RuleSet, is_main, judge, unit_of
 from oomwarden.policy.trust import DEFAULT_UID_MIN, why_not_trusted
-from oomwarden.report.arithmetic import contenders, formula_for
+from oomwarden.report.arithmetic import contenders, formula_that_fits
 from oomwarden.report.scale import Scale, row_of, scale_of
 from oomwarden.report.verdicts import Rescored, Unjudged, WhatIf, WouldDie
 
@@ -76,7 +76,7 @@ def what_if(
     if why_not is not None:
         return replace(answer, why_not=why_not)
     table = episode.table or ()
-    formula = formula_for(release or episode.kernel_release)
+    formula = formula_that_fits(episode, scale, release or episode.kernel_release)
     rules = _Rules(config, incident.seen if incident else (), episode)
     judged = [rules.judge(task) for task in table]
     before = _scores_before(table, incident)
