@@ -20,6 +20,8 @@ from oomwarden.report.words import Block, Facts, Snippet, Table
 WIDTH = 80
 _NARROWEST = 40
 _INDENT = 2
+_GAP = 3
+_LEAST_NAME = 6
 
 
 def render(reports: Sequence[KillReport], width: int = WIDTH, *, colour: bool = False) -> str:
@@ -88,7 +90,7 @@ def _render_blocks(console: Console, section: Section) -> None:
                     console.print()
                 console.print(_indented(_facts(block)))
             case Table():
-                console.print(Padding(_grid(block), (0, 0, 0, _INDENT)))
+                console.print(_indented(_grid(block, console.width - _INDENT)))
                 if block.caption:
                     console.print(_indented(Line(block.caption, style="dim")))
             case Snippet():
@@ -133,25 +135,39 @@ def _print_lines(console: Console, snippet: Snippet) -> None:
         console.print(Line(line, style="green"), no_wrap=True, overflow="ignore", crop=False)
 
 
-def _grid(table: Table) -> Grid:
+def _grid(table: Table, width: int) -> Grid:
+    rows = [[_cell(text) for text in row] for row in table.rows]
+    for at in table.marked:
+        _mark(rows[at], table)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for place, column in enumerate(table.columns):
-        # A name may be cut, a number may not.
-        numbers = [row[place] for row in table.rows] if column.is_number else []
+    for column, room in zip(table.columns, _widths(table, rows, width), strict=True):
         grid.add_column(
             column.heading,
             justify="right" if column.is_number else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=max(len(column.heading), *(len(_cell(cell)) for cell in numbers), 0),
+            width=room,
         )
-    for at, row in enumerate(table.rows):
-        is_marked = at in table.marked
-        cells = [_cell(text) for text in row]
-        if is_marked:
-            _mark(cells, table)
-        grid.add_row(*cells, style="bold red" if is_marked else "")
+    for at, cells in enumerate(rows):
+        grid.add_row(*cells, style="bold red" if at in table.marked else "")
     return grid
+
+
+def _widths(table: Table, rows: Sequence[Sequence[Line]], width: int) -> list[int]:
+    """Give each column its room: where there is too little names are cut, and numbers are not."""
+    widths = [
+        max(len(column.heading), *(row[place].cell_len for row in rows), 0)
+        for place, column in enumerate(table.columns)
+    ]
+    names = [place for place, column in enumerate(table.columns) if not column.is_number]
+    over = sum(widths) + _GAP * (len(widths) - 1) - width
+    while over > 0 and names:
+        widest = max(names, key=lambda place: widths[place])
+        if widths[widest] <= _LEAST_NAME:
+            break
+        widths[widest] -= 1
+        over -= 1
+    return widths
 
 
 def _mark(cells: list[Line], table: Table) -> None:
