@@ -180,6 +180,21 @@ def test_pending_reports_become_files_and_the_list_says_so(cli: Cli, state: Path
     ]
 
 
+@pytest.mark.parametrize(("mode", "wanted"), [(0o750, 0o750), (0o770, 0o770)])
+def test_a_service_shares_reports_with_its_group(
+    cli: Cli, state: Path, mode: int, wanted: int
+) -> None:
+    """Whatever its umask is."""
+    state.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        assert cli("report", "--pending").returncode == 0
+    finally:
+        os.umask(before)
+    assert (state / "reports").stat().st_mode & 0o777 == wanted
+    assert {file.stat().st_mode & 0o777 for file in (state / "reports").iterdir()} == {0o640}
+
+
 def test_one_report_can_be_written_anew(state: Path) -> None:
     """As the courier does; an incident that does not exist is an error."""
     database = str(state / FILE)

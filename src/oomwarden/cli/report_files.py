@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from oomwarden.incidents.report_files import FOLDER, Files, files_of
 
 MOST_KEPT = 100
 """Of so many incidents, the newest, there are files; ``oomwarden report ID`` has all others."""
-_MODE, _FOLDER_MODE = 0o640, 0o750
+_MODE, _FOLDER_MODE, _SHARED_FOLDER_MODE = 0o640, 0o750, 0o770
 _OURS = re.compile(r"\d{8}T\d{6}Z-\d+\.(json|html)")
 
 
@@ -73,7 +74,7 @@ def _write(database: str, stored: Stored, everything: list[Listed]) -> Files:
         report_of(stored, everything, None), episode.records if episode is not None else ()
     )
     try:
-        files.json.parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _make_folder(files.json.parent)
         for path, form in ((files.json, "json"), (files.html, "html")):
             _replace(path, rendered([explained], form))
     except OSError as error:
@@ -82,12 +83,24 @@ def _write(database: str, stored: Stored, everything: list[Listed]) -> Files:
     return files
 
 
+def _make_folder(folder: Path) -> None:
+    """Make it where it is not there, and share it with the group that shares the database."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    # Whatever the umask is: those who may read the database may read its reports.
+    is_shared = folder.parent.stat().st_mode & stat.S_IWGRP
+    folder.chmod(_SHARED_FOLDER_MODE if is_shared else _FOLDER_MODE)
+
+
 def _replace(path: Path, text: str) -> None:
     """Write a file so that whoever looks finds either none or all of it."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, _MODE)
             file.write(text)
         new.replace(path)
     except BaseException:

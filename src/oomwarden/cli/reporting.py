@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,8 @@ def report_pending() -> int:
 
 def _stand_back() -> None:
     """Memory may still be short: be the first to die, and the last to run."""
-    os.nice(_NICE)
+    with suppress(OSError):  # the sandbox of a service forbids it
+        os.nice(_NICE)
     processes = ProcessTable("/")
     try:
         own = processes.read(os.getpid())
@@ -86,7 +87,7 @@ def _stand_back() -> None:
             score.write(SCORE_MAX)
             score.close()
     except OSError:
-        pass  # a sandbox may forbid it, and the report matters more
+        pass  # the report matters more
     finally:
         processes.close()
 
