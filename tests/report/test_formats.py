@@ -101,6 +101,14 @@ def test_of_a_table_names_are_cut_and_numbers_are_not(width: int) -> None:
     assert ("…" in table[1]) == (width < 74)
 
 
+@pytest.mark.parametrize("width", range(60, 90))
+def test_no_line_is_broken_before_a_unit(report: KillReport, width: int) -> None:
+    """``420 MiB`` is one word."""
+    text = terminal.render([report], width)
+    assert not re.search(r"\d\n *(?:[KMGT]iB|s|min|h|%)\b", text)
+    assert "\ue000" not in text
+
+
 def test_the_victim_is_marked_without_colour(report: KillReport) -> None:
     """By a sign."""
     assert re.search(r"> database", terminal.render([report]))

@@ -25,7 +25,17 @@ from oomwarden.report.kill_report import KillReport
 from oomwarden.report.page_tables import table_of_readings, table_of_sizes
 from oomwarden.report.telling import Section, headline, lead, sections
 from oomwarden.report.text import Quoted, Text, plain
-from oomwarden.report.words import Block, Facts, Snippet, Table, amount, count_of, lasted, moment
+from oomwarden.report.words import (
+    Block,
+    Facts,
+    Snippet,
+    Table,
+    amount,
+    count_of,
+    lasted,
+    moment,
+    with_units,
+)
 from oomwarden.wording import printable
 
 MOST_IN_FULL = 100
@@ -40,7 +50,6 @@ _LONG_LETTERS = 300
 """Longer names scroll in a box of their own."""
 _DOTS = "…"
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?= )")
-_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]iB|s|min|h|d|%)\b|%)")
 _HARD_SPACE = "\u00a0"
 _MINUS = re.compile(r"^-(?=\d)")
 _COLOURS = {kind.value: colour for kind, colour in FAMILIES.items()}
@@ -271,7 +280,7 @@ def _written(text: Text, sign: re.Pattern[str], printed: str) -> Markup:
     return Markup("").join(
         name_markup(part.text)
         if isinstance(part, Quoted)
-        else escape(_UNIT.sub(_HARD_SPACE, sign.sub(printed, printable(part))))
+        else escape(with_units(sign.sub(printed, printable(part)), _HARD_SPACE))
         for part in text
     )
 

@@ -15,12 +15,14 @@ from oomwarden.report.kill_report import KillReport
 from oomwarden.report.safe import shown, shown_in_table
 from oomwarden.report.telling import Section, headline, lead, sections
 from oomwarden.report.text import Quoted, Text
-from oomwarden.report.words import Block, Facts, Snippet, Table
+from oomwarden.report.words import Block, Facts, Snippet, Table, with_units
 
 WIDTH = 80
 _NARROWEST = 40
 _INDENT = 2
 _GAP = 3
+_JOINT = "\ue000"
+"""No name has it, see :func:`oomwarden.wording.printable`, and no line is broken at it."""
 _LEAST_NAME = 6
 
 
@@ -63,7 +65,8 @@ def _console(out: StringIO, width: int, *, colour: bool) -> Console:
 
 def _trimmed(out: StringIO) -> str:
     # Rich pads lines to the width.
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().split("\n")[:-1])
+    text = out.getvalue().replace(_JOINT, " ")
+    return "".join(f"{line.rstrip()}\n" for line in text.split("\n")[:-1])
 
 
 def _render(console: Console, report: KillReport) -> None:
@@ -112,7 +115,7 @@ def _line(text: Text) -> Line:
         if isinstance(part, Quoted):
             line.append(shown(part.text), style="cyan")
         else:
-            line.append(part)
+            line.append(with_units(part, _JOINT))
     return line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,6 +51,14 @@ class Snippet:
     lines: tuple[str, ...]
     where: Where
     file: str | None = None
+
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]iB|s|min|h|d)\b|%)")
+
+
+def with_units(text: str, joint: str) -> str:
+    """Join numbers and their units by something at which no line is broken."""
+    return _UNIT.sub(joint, text)
 
 
 Block = Text | Facts | Table | Snippet
