@@ -161,6 +161,13 @@ def test_a_log_that_ran_over_needs_more_room() -> None:
     assert advice[0].lines == ("log_buf_len=8M",)
 
 
+def test_a_kill_that_only_a_counter_tells_of_may_be_in_the_journal() -> None:
+    """The one thing that can still be done."""
+    bare = Incident("k", "b", 1.0, 1, Accounted.UNEXPLAINED, None, counted=1, counter="/a")
+    (advice,) = summarise(bare).advice
+    assert advice.lines == ("oomwarden analyze --report --boot 0; oomwarden doctor",)
+
+
 def test_where_no_guard_was_running_one_is_proposed() -> None:
     """Since then nothing of the minutes before is known."""
     late = Incident("k", "b", 1.0, 1, Accounted.FOUND_LATE, in_cgroup(episode()))

@@ -26,6 +26,14 @@ def about_counting(known: Known) -> Iterator[Advice]:
             Where.COMMAND,
             ("log_buf_len=8M",),
         )
+    if accounting.state is Accounted.UNEXPLAINED:
+        yield Advice(
+            "log",
+            ("The log that the guard could read does not tell of it.",),
+            ("See whether the journal does, and what a guard may read here:",),
+            Where.COMMAND,
+            ("oomwarden analyze --report --boot 0; oomwarden doctor",),
+        )
 
 
 def about_settings(known: Known) -> Iterator[Advice]:
