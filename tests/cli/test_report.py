@@ -153,7 +153,7 @@ def test_without_a_database(cli: Cli, environ: dict[str, str], arguments: list[s
 
 def test_pending_reports_become_files_and_the_list_says_so(cli: Cli, state: Path) -> None:
     """As JSON and as a page, for those who may read the database, and once."""
-    assert "-" in cli("incidents", "--no-others").stdout
+    assert "REPORT" not in cli("incidents", "--no-others").stdout
     done = cli("report", "--pending")
     assert (done.returncode, done.stderr) == (0, "")
     files = sorted((state / "reports").iterdir())
@@ -171,7 +171,7 @@ def test_pending_reports_become_files_and_the_list_says_so(cli: Cli, state: Path
     assert cli("report", "--pending").stdout == ""
 
     listed = cli("incidents", "--no-others").stdout
-    assert f"REPORT: whether it is a file yet, in {state / 'reports'}" in listed
+    assert f"Reports are in {state / 'reports'}" in listed
     rows = [line for line in listed.splitlines() if line.startswith(("1 ", "2 "))]
     assert all(row.endswith("yes") for row in rows)
     document = json.loads(cli("incidents", "--no-others", "--format", "json").stdout)
