@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from oomwarden.config import kill_order, levels, parse, rules
+from oomwarden.alert import CHOOSABLE, Severity
+from oomwarden.config import alerts, kill_order, levels, parse, rules
 from oomwarden.config.compiled import Loaded
 from oomwarden.config.schema import (
+    DEFAULT_DIGEST_AFTER,
     DEFAULT_MOST_EXEMPT_PERCENT,
+    DEFAULT_REPEAT_AFTER_SECONDS,
     DEFAULT_WINDOW_MS,
     Children,
     Counted,
@@ -45,6 +48,8 @@ def test_examples_load(load_text: LoadText, tmp_path: Path, example: str) -> Non
         *levels.LEVEL_KEYS,
         *levels.THRESHOLD_KEYS,
         *kill_order.KILL_ORDER_KEYS,
+        *alerts.ALERTS_KEYS,
+        *alerts.TARGET_KEYS,
         *Metric,
     ],
 )
@@ -53,7 +58,9 @@ def test_every_key_has_its_line(key: str) -> None:
     assert re.search(rf"^(\| `{key}` \||## {key}$)", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("word", [*Children, *Counted, rules.TRUST_NONE, rules.ONLY_MAIN])
+@pytest.mark.parametrize(
+    "word", [*Children, *Counted, *CHOOSABLE, *Severity, rules.TRUST_NONE, rules.ONLY_MAIN]
+)
 def test_every_word_is_explained(word: str) -> None:
     """A value that is one of several can be looked up, too."""
     assert f"`{word}`" in PAGE
@@ -65,6 +72,9 @@ def test_defaults_are_those_of_the_code() -> None:
     assert f"| `leave_after_seconds` | {levels.DEFAULT_LEAVE_AFTER_SECONDS} |" in PAGE
     assert f"| `margin_percent` | {kill_order.DEFAULT_MARGIN_PERCENT} |" in PAGE
     assert f"default {DEFAULT_MOST_EXEMPT_PERCENT:g}" in PAGE
+    assert f"| `repeat_after_seconds` | {DEFAULT_REPEAT_AFTER_SECONDS:g} |" in PAGE
+    assert f"| `digest_after` | {DEFAULT_DIGEST_AFTER} |" in PAGE
+    assert f"| `min_severity` | {alerts.DEFAULT_MIN_SEVERITY} |" in PAGE
     assert f"| `window_ms` | {DEFAULT_WINDOW_MS} |" in PAGE
     assert f"{levels.WINDOW_MS_MIN} to {levels.WINDOW_MS_MAX}" in PAGE
     assert f"\u00d7 {levels.LEAVE_MEMORY}" in PAGE

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from oomwarden.config import kill_order, levels, nodes, parse, rules
+from oomwarden.alert import CHOOSABLE, Severity
+from oomwarden.config import alerts, kill_order, levels, nodes, parse, rules
 from oomwarden.config.schema import (
     ANY_OTHER,
     CALM,
+    DEFAULT_DIGEST_AFTER,
     DEFAULT_MOST_EXEMPT_PERCENT,
+    DEFAULT_REPEAT_AFTER_SECONDS,
     SCORE_MAX,
     SCORE_MIN,
     Children,
     Counted,
     Metric,
+    Way,
 )
 
 Schema = dict[str, Any]
@@ -52,6 +56,7 @@ def json_schema() -> Schema:
         "candidates": _candidates(),
         "kill_order": _kill_order(),
         "most_exempt_percent": _most_exempt_percent(),
+        "alerts": _alerts(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -99,6 +104,60 @@ def _most_exempt_percent() -> Schema:
         "minimum": parse.MOST_EXEMPT_MIN,
         "default": DEFAULT_MOST_EXEMPT_PERCENT,
         "description": f"Which part of memory processes at {SCORE_MIN} may hold together.",
+    }
+
+
+def _alerts() -> Schema:
+    least = {"enum": list(Severity), "description": "What is milder is not told."}
+    ways: Schema = {
+        Way.URL: {"type": "string", "pattern": "://", "description": "A URL of apprise."},
+        Way.URL_FILE: {**_ABSOLUTE, "description": "A file that holds one, closed to others."},
+        Way.CREDENTIAL: {
+            "type": "string",
+            "pattern": f"^{alerts.CREDENTIAL_PATTERN}$",
+            "description": "A file of this name in $CREDENTIALS_DIRECTORY holds one.",
+        },
+        Way.COMMAND: {
+            "description": "A program, by its absolute path, that gets the alert as JSON.",
+            "anyOf": [_ABSOLUTE, {**_list_of(_TEXT), "minItems": 1, "prefixItems": [_ABSOLUTE]}],
+        },
+    }
+    target = {
+        "name": {"type": "string", "pattern": f"^{alerts.NAME_PATTERN}$"},
+        **ways,
+        "min_severity": {**least, "default": alerts.DEFAULT_MIN_SEVERITY},
+        "kinds": _one_or_many("What it is told of; all if missing.", {"enum": list(CHOOSABLE)}),
+    }
+    time = {"type": "string", "pattern": f"^{alerts.TIME_PATTERN}$"}
+    quiet = {
+        "from": time,
+        "to": time,
+        "min_severity": {**least, "default": alerts.DEFAULT_QUIET_SEVERITY},
+    }
+    one_way = {"oneOf": [{"required": [way]} for way in Way]}
+    properties = {
+        "targets": _list_of(
+            {**_object({key: target[key] for key in alerts.TARGET_KEYS}, "name"), **one_way}
+        ),
+        "repeat_after_seconds": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": alerts.REPEAT_AFTER_MAX,
+            "default": DEFAULT_REPEAT_AFTER_SECONDS,
+            "description": "For how long after a message its repeats are gathered.",
+        },
+        "digest_after": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": alerts.DIGEST_AFTER_MAX,
+            "default": DEFAULT_DIGEST_AFTER,
+            "description": "More messages than this that are due at once become one.",
+        },
+        "quiet_hours": _object({key: quiet[key] for key in alerts.QUIET_KEYS}, "from", "to"),
+    }
+    return {
+        "description": "Whom to tell.",
+        **_object({key: properties[key] for key in alerts.ALERTS_KEYS}),
     }
 
 

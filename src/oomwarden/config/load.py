@@ -25,7 +25,7 @@ from oomwarden.config.merge import (
 from oomwarden.config.nodes import Place, shown
 from oomwarden.config.parse import Part, parse_part
 from oomwarden.config.rules import Draft, ScoreAt
-from oomwarden.config.schema import DEFAULT_MOST_EXEMPT_PERCENT, Config
+from oomwarden.config.schema import DEFAULT_MOST_EXEMPT_PERCENT, NO_ALERTS, Alerts, Config
 from oomwarden.config.search import find_files
 from oomwarden.config.shadow import shadowed_rules
 from oomwarden.errors import Problem, Severity
@@ -46,6 +46,7 @@ class _Gathered:
     levels: LevelList | None = None
     kill_order: KillOrderDraft | None = None
     most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
+    alerts: Alerts = NO_ALERTS
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -128,6 +129,7 @@ def _add_part(gathered: _Gathered, part: Part, candidates: tuple[Draft, ...] = (
     gathered.levels = part.levels or gathered.levels
     gathered.kill_order = part.kill_order or gathered.kill_order
     gathered.most_exempt_percent = part.most_exempt_percent or gathered.most_exempt_percent
+    gathered.alerts = part.alerts or gathered.alerts
 
 
 def _add_candidates_file(gathered: _Gathered, path: Path) -> None:
@@ -175,6 +177,7 @@ def _finish(gathered: _Gathered, levels: LevelList) -> Loaded:
             tuple(gathered.files),
             kill_order=None if order is None else order.kill_order,
             most_exempt_percent=gathered.most_exempt_percent,
+            alerts=gathered.alerts,
         )
     if config is not None and not rules:
         gathered.notes.append("The configuration has no rules: no process will be ranked.")

@@ -244,8 +244,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def shown(text: str) -> str:
-    """The text in quotes, safe on a terminal and of bearable length."""
-    return repr(_short(text))
+    """The text in quotes, safe on a terminal and of bearable length; of a URL only its scheme.
+
+    Wherever a URL was written, in its place or not, it may hold a password.
+    """
+    scheme, is_url, _secret = text.partition("://")
+    return repr(_short(f"{scheme}://****" if is_url else text))
 
 
 def reading(node: yaml.Node) -> str:
@@ -298,6 +302,8 @@ def _quoting_hint(node: yaml.Node) -> str:
     if tagged or not isinstance(node, yaml.ScalarNode) or not node.value:
         return ""
     word = node.value
+    if "://" in word:
+        return ": write it in quotes"
     return f': write "{word}" in quotes' if word.isprintable() and len(word) <= _SHOWN_MAX else ""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from oomwarden.config.alert_places import alert_values
+from oomwarden.config.alerts import read_alerts
 from oomwarden.config.candidates import candidates_to_rules, read_candidates
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.kill_order import read_kill_order
@@ -33,6 +35,8 @@ from oomwarden.config.rules import (
 )
 from oomwarden.config.schema import (
     DEFAULT_MOST_EXEMPT_PERCENT,
+    NO_ALERTS,
+    Alerts,
     Condition,
     Config,
     KillOrder,
@@ -42,22 +46,12 @@ from oomwarden.config.schema import (
     Rule,
     Threshold,
 )
+from oomwarden.config.placed import PlacedValue, number_of, origin_of
 from oomwarden.errors import OomwardenError, Problem, Severity
 
+__all__ = ["PlacedValue", "placed_values"]
+
 _KIB = {"T": 1 << 30, "G": 1 << 20, "M": 1 << 10}
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedValue:
-    """One value in force, in the words of the configuration file; no origin is a default.
-
-    ``path`` is the one that problems have, with the names of rules and levels for their
-    numbers: ``rules[ssh].score``.
-    """
-
-    path: str
-    value: str | float
-    origin: Origin | None
 
 
 @dataclass(slots=True)
@@ -72,6 +66,7 @@ class _Written:
     rules: dict[Rule, Value | None] = field(default_factory=dict)
     kill_orders: dict[KillOrder, Value] = field(default_factory=dict)
     most_exempt: Value | None = None
+    alerts: dict[Alerts, Value] = field(default_factory=dict)
 
 
 def placed_values(config: Config) -> tuple[PlacedValue, ...]:
@@ -97,6 +92,10 @@ def placed_values(config: Config) -> tuple[PlacedValue, ...]:
             raise _changed(config.kill_order.origin)
         values += _kill_order_values(config.kill_order, written.kill_orders[config.kill_order])
     values.append(_most_exempt_value(config.most_exempt_percent, written.most_exempt))
+    if config.alerts != NO_ALERTS:
+        if config.alerts not in written.alerts:
+            raise _changed("the section 'alerts'")
+        values += alert_values(config.alerts, written.alerts[config.alerts])
     return tuple(values)
 
 
@@ -121,6 +120,8 @@ def _read(file: str, written: _Written) -> None:
         written.rules[_identity(draft.rule, at)] = item
     if "kill_order" in keys and (order := read_kill_order(keys["kill_order"]).kill_order):
         written.kill_orders[order] = keys["kill_order"]
+    if "alerts" in keys and (alerts := read_alerts(keys["alerts"])):
+        written.alerts[alerts] = keys["alerts"]
     written.most_exempt = keys.get("most_exempt_percent", written.most_exempt)
 
 
@@ -140,7 +141,7 @@ def _level_values(level: Level, item: Value) -> Iterator[PlacedValue]:
         yield from _threshold_values(metric, threshold, value)
     for key in ("hold_seconds", "leave_after_seconds"):
         path = f"levels[{level.name}].{key}"
-        yield PlacedValue(path, _number(getattr(level, key)), _origin(keys.get(key)))
+        yield PlacedValue(path, number_of(getattr(level, key)), origin_of(keys.get(key)))
 
 
 def _thresholds(condition: Condition) -> Iterator[Threshold]:
@@ -168,8 +169,8 @@ def _threshold_values(metric: Metric, threshold: Threshold, value: Value) -> Ite
         if key == "window_ms" and not metric.is_share:
             continue
         number = getattr(threshold, key)
-        limit = _size(number) if metric.is_size else _number(number)
-        yield PlacedValue(f"{value.path}.{key}", limit, _origin(written.get(key)))
+        limit = _size(number) if metric.is_size else number_of(number)
+        yield PlacedValue(f"{value.path}.{key}", limit, origin_of(written.get(key)))
 
 
 def _rule_values(rule: Rule, item: Value | None) -> Iterator[PlacedValue]:
@@ -186,11 +187,13 @@ def _rule_values(rule: Rule, item: Value | None) -> Iterator[PlacedValue]:
         texts = getattr(rule.match, "users" if key == "user" else key)
         items = one_or_many(match[key]) if key in match else ()
         for text, value in zip(texts, items, strict=True):
-            yield PlacedValue(value.path, int(text) if is_integer(value) else text, _origin(value))
-    yield PlacedValue(f"{path}.score", rule.score, _origin(keys["score"]))
+            yield PlacedValue(
+                value.path, int(text) if is_integer(value) else text, origin_of(value)
+            )
+    yield PlacedValue(f"{path}.score", rule.score, origin_of(keys["score"]))
     at = (as_mapping(keys["at"]) or {}) if "at" in keys else {}
     for level, score in rule.at:
-        yield PlacedValue(at[level].path, score, _origin(at[level]))
+        yield PlacedValue(at[level].path, score, origin_of(at[level]))
     yield from _option_values(rule, path, keys)
 
 
@@ -206,16 +209,16 @@ def _option_values(rule: Rule, path: str, keys: dict[str, Value]) -> Iterator[Pl
     matters = {"trust": rule.protects, "children": True, "counted": "at_least" in keys}
     for key, value in values.items():
         if key in keys or matters.get(key, False):
-            yield PlacedValue(f"{path}.{key}", value, _origin(keys.get(key)))
+            yield PlacedValue(f"{path}.{key}", value, origin_of(keys.get(key)))
 
 
 def _kill_order_values(kill_order: KillOrder, item: Value) -> Iterator[PlacedValue]:
     keys = as_mapping(item) or {}
-    yield PlacedValue("kill_order.from", kill_order.from_level, _origin(keys["from"]))
+    yield PlacedValue("kill_order.from", kill_order.from_level, origin_of(keys["from"]))
     for name, value in zip(kill_order.order, as_list(keys["order"]) or (), strict=True):
-        yield PlacedValue(value.path, name, _origin(value))
-    margin_percent = _number(kill_order.margin_percent)
-    origin = _origin(keys.get("margin_percent"))
+        yield PlacedValue(value.path, name, origin_of(value))
+    margin_percent = number_of(kill_order.margin_percent)
+    origin = origin_of(keys.get("margin_percent"))
     yield PlacedValue("kill_order.margin_percent", margin_percent, origin)
 
 
@@ -223,21 +226,12 @@ def _most_exempt_value(percent: float, value: Value | None) -> PlacedValue:
     found = DEFAULT_MOST_EXEMPT_PERCENT if value is None else as_number(value, 0, PERCENT_MAX)
     if found != percent:
         raise _changed("most_exempt_percent")
-    return PlacedValue("most_exempt_percent", _number(percent), _origin(value))
+    return PlacedValue("most_exempt_percent", number_of(percent), origin_of(value))
 
 
 def _keys_of(item: Value, path: str) -> dict[str, Value]:
     """The values of an item of a list, called by its name instead of its number."""
     return as_mapping(replace(item, path=path)) or {}
-
-
-def _origin(value: Value | None) -> Origin | None:
-    return None if value is None else Origin(value.file, value.place.line)
-
-
-def _number(number: float) -> float:
-    """The number without a fraction that is none."""
-    return int(number) if number == int(number) else number
 
 
 def _size(kib: float) -> str:

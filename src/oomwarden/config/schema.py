@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomwarden.alert import Kind, Severity
+
 SCORE_MIN = -1000
 """The lowest ``oom_score_adj``: exempt from the OOM killer (include/uapi/linux/oom.h)."""
 
@@ -212,6 +214,62 @@ class KillOrder:
     origin: Origin
 
 
+class Way(StrEnum):
+    """By what a target of alerts is reached. The values are the keys of the configuration file."""
+
+    URL = "url"
+    """A URL of apprise, written in the configuration."""
+    URL_FILE = "url_file"
+    """A file that holds one."""
+    CREDENTIAL = "credential"
+    """A file of that name in $CREDENTIALS_DIRECTORY holds one (systemd.exec(5))."""
+    COMMAND = "command"
+    """A program that is given the alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who hears of what. The address itself is a secret and is not here, see addresses.py.
+
+    ``kinds`` is None for all; recoveries go with what they end.
+    """
+
+    name: str
+    way: Way
+    min_severity: Severity
+    kinds: tuple[Kind, ...] | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """From when to when, in minutes of the local day, only what is as severe as this is told."""
+
+    from_minute: int
+    to_minute: int
+    min_severity: Severity
+
+
+DEFAULT_REPEAT_AFTER_SECONDS = 600.0
+DEFAULT_DIGEST_AFTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Whom to tell, and how often.
+
+    For ``repeat_after_seconds`` after a message its repeats are gathered. More than
+    ``digest_after`` messages that are due at once become one.
+    """
+
+    targets: tuple[Target, ...] = ()
+    repeat_after_seconds: float = DEFAULT_REPEAT_AFTER_SECONDS
+    digest_after: int = DEFAULT_DIGEST_AFTER
+    quiet_hours: QuietHours | None = None
+
+
+NO_ALERTS = Alerts()
+
 DEFAULT_MOST_EXEMPT_PERCENT = 50.0
 
 
@@ -228,3 +286,4 @@ class Config:
     kill_order: KillOrder | None = None
     most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
     """Which part of memory, or of a cgroup's limit, processes at -1000 may hold together."""
+    alerts: Alerts = NO_ALERTS

@@ -1,0 +1,1 @@
+"""Tells people: words for what happened, and the courier that carries them."""
