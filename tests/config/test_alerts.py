@@ -10,7 +10,7 @@ import pytest
 from oomwarden.alert import Kind, Severity, is_wanted
 from oomwarden.config.addresses import open_to_everybody, read_addresses, read_url_file
 from oomwarden.config.compiled import Loaded, dump
-from oomwarden.config.load import load_config
+from oomwarden.config.load import load_alerts, load_config
 from oomwarden.config.places import placed_values
 from oomwarden.config.schema import Config, Way
 from oomwarden.errors import OomwardenError
@@ -51,7 +51,7 @@ def test_the_guard_never_has_a_url(config: Config) -> None:
 
     assert SECRET.encode() not in dump(loaded)
     assert SECRET not in repr(loaded)
-    assert SECRET not in repr(read_addresses(config))
+    assert SECRET not in repr(read_addresses(config.alerts))
 
 
 def test_config_show_hides_urls_and_shows_the_rest(config: Config) -> None:
@@ -83,7 +83,7 @@ def test_the_last_file_that_tells_whom_to_tell_counts(tree: Callable[..., Path])
     )
     config = load_config(root=root).require()
 
-    (address,) = read_addresses(config)
+    (address,) = read_addresses(config.alerts)
 
     assert address.target.name == "b"
     assert address.url({}) == "json://x/y"
@@ -97,7 +97,7 @@ def test_a_file_that_changed_meanwhile_is_told(tree: Callable[..., Path]) -> Non
     tree({"etc/oomwarden/config.yaml": "rules: []"})
 
     with pytest.raises(OomwardenError, match="has changed"):
-        read_addresses(config)
+        read_addresses(config.alerts)
 
 
 def test_a_url_file_is_closed_to_others(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_missing_or_odd_url_file_is_told(tmp_path: Path) -> None:
 
 def test_a_credential_lies_where_the_service_manager_says(config: Config, tmp_path: Path) -> None:
     """And nowhere else."""
-    pager = read_addresses(config)[2]
+    pager = read_addresses(config.alerts)[2]
     file = tmp_path / "pager"
     file.write_text("json://x/y", encoding="utf-8")
     file.chmod(0o400)
@@ -152,7 +152,7 @@ def test_a_url_in_a_file_for_everybody_is_worth_a_warning(tmp_path: Path) -> Non
     file = tmp_path / "config.yaml"
     file.write_text("alerts: {targets: [{name: a, url: json://x/password}]}", encoding="utf-8")
     file.chmod(0o644)
-    (address,) = read_addresses(load_config(file).require())
+    (address,) = read_addresses(load_config(file).require().alerts)
 
     problem = open_to_everybody(address)
     file.chmod(0o640)
@@ -173,3 +173,16 @@ def test_who_hears_of_what() -> None:
     assert not is_wanted(Kind.OOM_KILL, critical, warning, kinds)
     assert is_wanted(Kind.LEVEL_LEFT, critical, critical, kinds)
     assert not is_wanted(Kind.SENSE_FOUND, critical, warning, kinds)
+
+
+def test_targets_are_known_though_the_rest_is_wrong(tree: Callable[..., Path]) -> None:
+    """They are the ones who should hear that it was rejected."""
+    root = tree(
+        {
+            "etc/oomwarden/config.yaml": "rules: [",
+            "etc/oomwarden/conf.d/1.yaml": "alerts: {targets: [{name: a, credential: a}]}",
+        }
+    )
+
+    assert load_config(root=root).config is None
+    assert [target.name for target in load_alerts(root=root).targets] == ["a"]

@@ -78,8 +78,8 @@ def test_what_belongs_to_an_incident_is_written_with_it_or_not_at_all(
     told: list[int] = []
 
     def also(connection: sqlite3.Connection, new: int) -> None:
-        connection.execute("CREATE TABLE IF NOT EXISTS alerts (incident INTEGER)")
-        connection.execute("INSERT INTO alerts VALUES (?)", (new,))
+        connection.execute("CREATE TABLE IF NOT EXISTS notes (incident INTEGER)")
+        connection.execute("INSERT INTO notes VALUES (?)", (new,))
         told.append(new)
         if len(told) > 1:
             raise KeyError(new)
@@ -91,7 +91,7 @@ def test_what_belongs_to_an_incident_is_written_with_it_or_not_at_all(
 
     assert store.known(BOOT).keys == {killed(1).key}
     with closing(sqlite3.connect(tmp_path / "incidents.db")) as other:
-        assert other.execute("SELECT incident FROM alerts").fetchall() == [(1,)]
+        assert other.execute("SELECT incident FROM notes").fetchall() == [(1,)]
 
 
 def test_the_newest_are_kept_and_all_stay_counted(tmp_path: Path) -> None:

@@ -50,23 +50,6 @@ def of_incident(incident: Incident, id_: int, host: str, now_unix: float) -> Ale
     )
 
 
-def plain(incident: Incident, id_: int, host: str, now_unix: float) -> Alert:
-    """Tell no more than that there is an incident: for when nothing else can be said of it."""
-    kind = Kind.UNEXPLAINED_KILL if incident.episode is None else Kind.OOM_KILL
-    return Alert(
-        key=f"incident:{incident.key}",
-        kind=kind,
-        severity=KINDS[kind].severity,
-        fold=str(kind),
-        subject=MACHINE,
-        at_unix=now_unix,
-        count=1,
-        title=headed(KINDS[kind].title, host),
-        text=f"Incident {id_}. Full report: oomwarden report {id_}, on {safe(host)}",
-        incident_id=id_,
-    )
-
-
 def of_notice(notice: Notice, key: str, host: str) -> Alert:
     """Tell of anything else; ``key`` is its own."""
     lines = [*notice.facts, _stand(notice), f"At {clock(notice.at_unix)}."]

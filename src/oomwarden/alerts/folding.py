@@ -92,9 +92,9 @@ def _digest(alerts: Sequence[Alert]) -> str:
         groups.setdefault(alert.fold, []).append(alert)
     first, last = alerts[0].at_unix, alerts[-1].at_unix
     numbers = incident_numbers(alerts)
+    number = sum(alert.count for alert in alerts)
     head = [
-        f"{sum(alert.count for alert in alerts)} things happened"
-        f" from {clock(first)} to {clock(last)}.",
+        f"{number} things happened from {clock(first)} to {clock(last)}.",
         f"In all: {numbers}." if numbers else "",
     ]
     lines = [

@@ -96,7 +96,7 @@ def pause_seconds(failures: int, chance: float) -> float:
     Twice as long after each, and never the same for two machines whose server comes back.
     """
     doublings = min(max(failures - 1, 0), _DOUBLINGS)
-    longest = min(FIRST_PAUSE_SECONDS * 2**doublings, LONGEST_PAUSE_SECONDS)
+    longest = min(FIRST_PAUSE_SECONDS * float(1 << doublings), LONGEST_PAUSE_SECONDS)
     return longest * (0.5 + chance / 2)
 
 

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reporting(commands)
     _add_analyzing(commands)
     _add_drilling(commands)
+    _add_alerting(commands)
     _add_configuring(commands)
     _add_doctor(commands)
     _add_service(commands)
@@ -145,6 +146,23 @@ def _add_drilling(commands: _Commands[argparse.ArgumentParser]) -> None:
     drill = commands.add_parser("drill", help="try it: a real OOM kill, contained and followed")
     _add_format(drill)
     drill.set_defaults(command=_drill)
+
+
+def _add_alerting(commands: _Commands[argparse.ArgumentParser]) -> None:
+    alerts = commands.add_parser("alerts", help="who is told, and what became of it")
+    parts = alerts.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    test = parts.add_parser("test", help="send a test, and say what the server answered")
+    test.add_argument("target", nargs="?", metavar="TARGET", help="only this one")
+    _add_config(test)
+    _add_format(test)
+    test.set_defaults(command=_alerts_test)
+    listing = parts.add_parser("list", help="what waits, was sent, or failed and why")
+    _add_format(listing)
+    listing.set_defaults(command=_alerts_list)
+    deliver = parts.add_parser("deliver", help="send what is due, and exit")
+    _add_config(deliver)
+    _add_format(deliver)
+    deliver.set_defaults(command=_alerts_deliver)
 
 
 def _add_remembering(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -313,6 +331,24 @@ def _drill(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.drill import drill
 
     return drill(as_json=arguments.format == "json")
+
+
+def _alerts_test(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.alerting import test_targets
+
+    return test_targets(arguments.target, arguments.config, as_json=arguments.format == "json")
+
+
+def _alerts_list(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.alerting import list_alerts
+
+    return list_alerts(as_json=arguments.format == "json")
+
+
+def _alerts_deliver(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.alerting import deliver_alerts
+
+    return deliver_alerts(arguments.config, as_json=arguments.format == "json")
 
 
 def _incidents(arguments: argparse.Namespace) -> int:

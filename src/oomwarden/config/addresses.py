@@ -15,7 +15,7 @@ from pathlib import Path
 from oomwarden.config.alerts import as_command, as_secret
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.nodes import Place, Value, as_list, as_mapping, as_text
-from oomwarden.config.schema import Config, Target, Way
+from oomwarden.config.schema import Alerts, Target, Way
 from oomwarden.errors import OomwardenError, Problem
 
 _MOST_BYTES = 16 << 10
@@ -76,18 +76,18 @@ def read_url_file(path: str) -> str:
     return urls[0]
 
 
-def read_addresses(config: Config) -> tuple[Address, ...]:
-    """Read the address of every target from the files that the configuration was read from.
+def read_addresses(alerts: Alerts) -> tuple[Address, ...]:
+    """Read the address of every target from the files that they were read from.
 
     Raises OomwardenError where they no longer say what is in force.
     """
-    wanted = {target: target for target in config.alerts.targets}
+    wanted = {target: target for target in alerts.targets}
     if not wanted:
         return ()
     found: dict[Target, Address] = {}
     for file in dict.fromkeys(target.origin.file for target in wanted):
         for item in _items(file):
-            address = _address(item, config)
+            address = _address(item, alerts)
             if address is not None:
                 found[address.target] = address
     for target in wanted:
@@ -122,10 +122,10 @@ def _items(file: str) -> list[Value]:
     return (as_list(section["targets"]) if "targets" in section else None) or []
 
 
-def _address(item: Value, config: Config) -> Address | None:
+def _address(item: Value, alerts: Alerts) -> Address | None:
     keys = as_mapping(item) or {}
     name = as_text(keys["name"]) if "name" in keys else None
-    for target in config.alerts.targets:
+    for target in alerts.targets:
         is_it = target.name == name and target.origin.line == item.place.line
         if not is_it or target.way not in keys:
             continue

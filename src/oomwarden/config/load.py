@@ -57,16 +57,29 @@ def load_config(file: Path | None = None, *, root: Path = Path("/")) -> Loaded:
     ``root`` is where the search path and the absolute paths of candidates files begin: / but
     for tests. Nothing that the files hold raises: it becomes a problem of the answer.
     """
-    gathered = _Gathered(root)
-    if file is not None:
-        _add_file(gathered, file)
-    else:
-        _add_found(gathered)
+    gathered = _gather(file, root)
     if gathered.levels is None:
         default = _read_default()
         gathered.levels = default.levels
         gathered.files.insert(0, default.file)
     return _finish(gathered, gathered.levels or LevelList((), ()))
+
+
+def load_alerts(file: Path | None = None, *, root: Path = Path("/")) -> Alerts:
+    """Load whom to tell, as far as that is right, whatever else is wrong with the files.
+
+    That a configuration was rejected must reach those whom it names.
+    """
+    return _gather(file, root).alerts
+
+
+def _gather(file: Path | None, root: Path) -> _Gathered:
+    gathered = _Gathered(root)
+    if file is not None:
+        _add_file(gathered, file)
+    else:
+        _add_found(gathered)
+    return gathered
 
 
 def _add_found(gathered: _Gathered) -> None:

@@ -26,6 +26,7 @@ from oomwarden.config.nodes import (
     is_mapping,
     one_or_many,
 )
+from oomwarden.config.placed import PlacedValue, number_of, origin_of
 from oomwarden.config.rules import (
     MATCH_KEYS,
     ONLY_MAIN,
@@ -46,7 +47,6 @@ from oomwarden.config.schema import (
     Rule,
     Threshold,
 )
-from oomwarden.config.placed import PlacedValue, number_of, origin_of
 from oomwarden.errors import OomwardenError, Problem, Severity
 
 __all__ = ["PlacedValue", "placed_values"]

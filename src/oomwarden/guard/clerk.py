@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from oomwarden.alerts.notice import Notice
 from oomwarden.guard.backlog import Waiting
+from oomwarden.guard.outgoing import Outgoing
 from oomwarden.incidents.failures import StoreError, Trouble
 from oomwarden.incidents.incident import Incident
 from oomwarden.incidents.known import Known
@@ -60,7 +62,12 @@ class Lost:
     why: str
 
 
-Result = Recorded | Known | Failed | SetAside | Lost
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What was to be told besides incidents is on the disk."""
+
+
+Result = Recorded | Known | Failed | SetAside | Lost | Announced
 
 
 class Desk:
@@ -73,6 +80,7 @@ class Desk:
         """Held until the thread has ended."""
         self.over.acquire()
         self.waiting: list[Waiting] = []
+        self.notices: list[Notice] = []
         self.questions: list[str] = []
         self.results: list[Result] = []
         self.is_writing = False
@@ -104,15 +112,17 @@ class Desk:
 class Clerk:
     """The thread's own side."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each of them is an edge
         self,
         desk: Desk,
         directory: str,
         clock: Callable[[], float],
         open_store: Callable[[str], Store],
         pauses_seconds: tuple[float, float],
+        outgoing: Outgoing,
     ) -> None:
         """Do nothing yet; ``pauses_seconds`` are the first and the longest after failures."""
+        self._outgoing = outgoing
         self._desk = desk
         self._directory = directory
         self._clock = clock
@@ -141,7 +151,7 @@ class Clerk:
         self._desk.over.release()
 
     def _has_work(self) -> bool:
-        return bool(self._desk.questions or self._desk.waiting)
+        return bool(self._desk.questions or self._desk.waiting or self._desk.notices)
 
     def _works(self) -> bool:
         """Do the next thing; False if it failed, and a pause is due."""
@@ -171,11 +181,15 @@ class Clerk:
             del desk.questions[0]
             desk.tell(answer)
             return
+        if not desk.waiting:
+            self._announce(self._store)
+            return
         with desk.lock:
             job = desk.waiting[0]
             desk.is_writing = True
+        also = self._outgoing.with_incident(job.incident)
         try:
-            new = self._store.add(job.incident, self._clock(), explains=job.explains)
+            new = self._store.add(job.incident, self._clock(), explains=job.explains, also=also)
         except Exception as error:
             with desk.lock:
                 desk.is_writing = False
@@ -184,6 +198,22 @@ class Clerk:
             raise
         self._take_away(job)
         desk.tell(Recorded(job.incident.key, new))
+        failure, self._outgoing.failure = self._outgoing.failure, None
+        if failure is not None:
+            self._surprised(failure)
+
+    def _announce(self, store: Store) -> None:
+        """Write the first notice; one that we fail over is let go of, for the log has it."""
+        desk = self._desk
+        with desk.lock:
+            notice = desk.notices.pop(0)
+        try:
+            self._outgoing.write(store, notice)
+        except StoreError:
+            with desk.lock:
+                desk.notices.insert(0, notice)
+            raise
+        desk.tell(Announced())
 
     def _give_in(self, job: Waiting, error: Exception) -> None:
         """Let nothing that we cannot write hold up the rest: try it bare, then let it go."""
@@ -217,7 +247,7 @@ class Clerk:
         self._fail(Failed(str(error), error.trouble, None))
         return False
 
-    def _surprised(self, error: Exception) -> None:
+    def _surprised(self, error: BaseException) -> None:
         """Tell of what nobody foresaw, with all that helps to find it."""
         import traceback
 

@@ -12,14 +12,17 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
+from oomwarden.alerts.notice import Notice
+from oomwarden.config.schema import Target
 from oomwarden.guard.backlog import MOST_BYTES, Waiting, make_room
-from oomwarden.guard.clerk import Clerk, Desk, Failed, Lost, Recorded, Result, SetAside
+from oomwarden.guard.clerk import Announced, Clerk, Desk, Failed, Lost, Recorded, Result, SetAside
+from oomwarden.guard.outgoing import Outgoing
 from oomwarden.incidents.incident import Incident
 from oomwarden.incidents.known import Known
 from oomwarden.incidents.places import FILE
 from oomwarden.model import Sense, SenseState
 
-__all__ = ["Failed", "Known", "Lost", "Recorded", "Recorder", "Result", "SetAside"]
+__all__ = ["Announced", "Failed", "Known", "Lost", "Recorded", "Recorder", "Result", "SetAside"]
 
 # For mypy alone: typing itself would take half a megabyte of locked memory.
 TYPE_CHECKING = False
@@ -31,6 +34,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 
 HUNG_SECONDS = 15.0
 """SQLite itself waits up to 5 s for a lock; whatever takes longer than this is a sick disk."""
+
+MOST_NOTICES = 64
+"""So many alerts without an incident can wait for the disk; of more the oldest are lost."""
 
 _STACK_BYTES = 512 << 10
 """Where memory is locked, a stack of 8 MiB might be locked as a whole."""
@@ -57,7 +63,10 @@ class Recorder:
         self._most_bytes = most_bytes
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._desk = Desk(self._fd)
-        self._clerk = Clerk(self._desk, directory, clock, open_store or _open, pauses_seconds)
+        self._outgoing = Outgoing(clock)
+        self._clerk = Clerk(
+            self._desk, directory, clock, open_store or _open, pauses_seconds, self._outgoing
+        )
         self._is_started = False
         self._trouble: Failed | None = None
         self._lost = self._recorded = 0
@@ -84,6 +93,22 @@ class Recorder:
         if lost:
             desk.tell(Lost(tuple(each.incident for each in lost), "too many wait to be written"))
         self._have_it_done()
+
+    def tell(self, targets: tuple[Target, ...]) -> None:
+        """Have these told of what is recorded from now on."""
+        self._outgoing.targets = targets
+
+    def announce(self, notice: Notice) -> None:
+        """Have something else written that somebody wants to be told of."""
+        with self._desk.lock:
+            self._desk.notices.append(notice)
+            del self._desk.notices[:-MOST_NOTICES]
+        self._have_it_done()
+
+    def take_mail(self) -> bool:
+        """Whether something is on the disk, since the last time, that somebody is to be told of."""
+        has_mail, self._outgoing.has_mail = self._outgoing.has_mail, False
+        return has_mail
 
     def known(self, boot_id: str) -> None:
         """Ask what is stored of a boot; a Known will be among the results."""

@@ -49,7 +49,48 @@ STEPS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (boot_id, counter)
         ) WITHOUT ROWID""",
     ),
+    (
+        # The outbox. count: for how many things it stands; fold: the same for repeats.
+        """CREATE TABLE alerts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            key TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            severity TEXT NOT NULL,
+            fold TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            at_unix REAL NOT NULL,
+            recorded_unix REAL NOT NULL,
+            count INTEGER NOT NULL,
+            title TEXT NOT NULL,
+            text TEXT NOT NULL,
+            incident_id INTEGER
+        )""",
+        "CREATE INDEX alerts_by_incident ON alerts (incident_id)",
+        # state: waiting, sent, failed. told_with: the first alert of the message that told it.
+        # why: of failed.
+        """CREATE TABLE deliveries (
+            target TEXT NOT NULL,
+            alert_id INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            done_unix REAL,
+            told_with INTEGER,
+            why TEXT,
+            PRIMARY KEY (target, alert_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX deliveries_by_alert ON deliveries (alert_id)",
+        # failures: in a row. next_unix: not to be tried before. Never a URL: not in error either.
+        """CREATE TABLE targets (
+            name TEXT PRIMARY KEY,
+            failures INTEGER NOT NULL,
+            next_unix REAL NOT NULL,
+            error TEXT,
+            sent_unix REAL
+        ) WITHOUT ROWID""",
+    ),
 )
 """Each step is a list of statements that are run in one transaction."""
 
 VERSION = len(STEPS)
+
+READABLE = 1
+"""From this version on the incidents in a file can be read as they are."""

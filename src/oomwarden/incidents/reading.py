@@ -6,6 +6,7 @@ The guard may be writing at the same time; readers see what was committed.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -14,7 +15,7 @@ from oomwarden.incidents.document import decode
 from oomwarden.incidents.failures import StoreError, Trouble
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.incidents.listing import Filter, Listed, part_of
-from oomwarden.incidents.migrations import VERSION
+from oomwarden.incidents.migrations import READABLE, VERSION
 from oomwarden.incidents.places import FILE
 from oomwarden.incidents.sqlite import connect, exact, told
 from oomwarden.kill import Scope
@@ -36,22 +37,7 @@ class Incidents:
     def __init__(self, path: str) -> None:
         """Open the file, see :func:`find`. Raises StoreError, NotPermittedError."""
         self.path = path
-        # Without them nobody writes. To look with locks, SQLite would have to make them, and
-        # who may only read cannot, or leaves a file behind that is not the guard's.
-        is_alone = not (os.path.exists(f"{path}-wal") or os.path.exists(f"{path}-shm"))
-        query = "mode=ro&immutable=1" if is_alone else "mode=ro"
-        with told(path):
-            try:
-                with open(path, "rb"):
-                    pass
-            except PermissionError:
-                raise _denied(path) from None
-            self._connection = connect(path, query=query, wait_seconds=_WAIT_SECONDS)
-        try:
-            self._look_at_version()
-        except BaseException:
-            self.close()
-            raise
+        self._connection = open_to_read(path, READABLE)
 
     def listed(self, wanted: Filter) -> list[Listed]:
         """List incidents, the newest last; of too many (``most``) the newest."""
@@ -93,21 +79,47 @@ class Incidents:
             ).fetchone()
         return Stored(_listed(row[1:]), decode(row[0])) if row else None
 
-    def _look_at_version(self) -> None:
-        with told(self.path):
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            message = (
-                f"{self.path}: a newer oomwarden wrote it (version {version}, and this one knows"
-                f" {VERSION}): use that one"
-            )
-            raise StoreError(Trouble.NEWER, message)
-        if version < VERSION:
-            message = (
-                f"{self.path}: it has the shape of an older oomwarden (version {version}); the"
-                " next guard brings it up to date when it has something to write"
-            )
-            raise StoreError(Trouble.OTHER, message)
+
+def open_to_read(path: str, oldest: int) -> sqlite3.Connection:
+    """Open the database without leave to change it. Raises StoreError, NotPermittedError.
+
+    ``oldest`` is the version of its shape that is needed at least.
+    """
+    # Without them nobody writes. To look with locks, SQLite would have to make them, and
+    # who may only read cannot, or leaves a file behind that is not the guard's.
+    is_alone = not (os.path.exists(f"{path}-wal") or os.path.exists(f"{path}-shm"))
+    query = "mode=ro&immutable=1" if is_alone else "mode=ro"
+    with told(path):
+        try:
+            with open(path, "rb"):
+                pass
+        except PermissionError:
+            raise _denied(path) from None
+        connection = connect(path, query=query, wait_seconds=_WAIT_SECONDS)
+    try:
+        with told(path):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        check_version(path, version, oldest)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(path: str, version: int, oldest: int) -> None:
+    """Raise StoreError where a file has a shape that is too old, or newer than what we know."""
+    if version > VERSION:
+        message = (
+            f"{path}: a newer oomwarden wrote it (version {version}, and this one knows"
+            f" {VERSION}): use that one"
+        )
+        raise StoreError(Trouble.NEWER, message)
+    if version < oldest:
+        message = (
+            f"{path}: it has the shape of an older oomwarden (version {version}); the"
+            " next guard brings it up to date when it has something to write"
+        )
+        raise StoreError(Trouble.OTHER, message)
 
 
 def find(directories: Sequence[str]) -> str | None:

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from oomwarden.alert import Alert
 from oomwarden.incidents.document import encode
 from oomwarden.incidents.failures import StoreError, Trouble
 from oomwarden.incidents.incident import Incident
@@ -16,6 +17,7 @@ from oomwarden.incidents.known import Known, Unexplained
 from oomwarden.incidents.listing import columns
 from oomwarden.incidents.migrations import STEPS, VERSION
 from oomwarden.incidents.places import FILE
+from oomwarden.incidents.posting import put
 from oomwarden.incidents.sqlite import connect, exact, told, transaction
 
 MODE, DIRECTORY_MODE = 0o640, 0o750
@@ -90,6 +92,11 @@ class Store:
             if also is not None:
                 also(self._connection, new)
         return new
+
+    def put(self, alert: Alert, targets: Sequence[str], now_unix: float) -> bool:
+        """Keep an alert without an incident until these have heard it; False if it is known."""
+        with told(self.path), transaction(self._connection):
+            return put(self._connection, alert, targets, now_unix)
 
     def known(self, boot_id: str) -> Known:
         """Tell all that is stored of one boot."""

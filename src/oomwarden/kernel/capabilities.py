@@ -11,6 +11,10 @@ class Capability(IntEnum):
 
     DAC_OVERRIDE = 1
     """Write to the scores of other users' processes."""
+    DAC_READ_SEARCH = 2
+    """Read files of others."""
+    SETPCAP = 8
+    """Give capabilities up for good, for all that is executed later, too."""
     NET_ADMIN = 12
     """Listen to the proc connector."""
     IPC_LOCK = 14
