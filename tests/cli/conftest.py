@@ -25,7 +25,13 @@ def environ(tmp_path: Path) -> dict[str, str]:
     """An environment in which a guard of ours meets no other one."""
     runtime = tmp_path / "run"
     runtime.mkdir()
-    return {**os.environ, "RUNTIME_DIRECTORY": str(runtime), "NO_COLOR": "1"}
+    state = tmp_path / "state"
+    return {
+        **os.environ,
+        "RUNTIME_DIRECTORY": str(runtime),
+        "STATE_DIRECTORY": str(state),
+        "NO_COLOR": "1",
+    }
 
 
 @pytest.fixture

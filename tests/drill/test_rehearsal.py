@@ -25,6 +25,10 @@ class NoGuard:
         """Not asked for."""
         raise AssertionError((kill, group))
 
+    def alerted(self) -> None:
+        """Not asked for either."""
+        raise AssertionError
+
 
 def _files(machine: Machine) -> set[Path]:
     return set(machine.path.rglob("*"))

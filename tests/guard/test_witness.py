@@ -219,7 +219,7 @@ def test_a_kill_is_told_at_once_and_recorded(
 
     line = "killed: hog (pid 812, uid 0) held 20.0 MiB, score 300; the limit of /box;"
     assert told == [f"{line} asked by hog (pid 7)"]
-    assert caplog.messages == told
+    assert caplog.messages == [*told, "incident 1 is recorded: oomwarden report 1"]
     anchor = world.ring.next - 1
     assert world.rows() == [(f"6109efd9:{anchor}", Accounted.EXPLAINED, 1, 0)]
     assert guard.status()["explained"] == guard.status()["counted"] == 1

@@ -159,11 +159,11 @@ def _why(kill: Kill, episode: Episode) -> str:
     if episode.is_manual:
         return "somebody had asked for a kill (SysRq f)"
     score = kill.oom_score_adj
-    if not episode.table:
-        return f"it had a score (oom_score_adj) of {score}" if score else ""
-    held = {task.tgid: task.rss_pages + (task.swap_pages or 0) for task in episode.table}
+    held = {task.tgid: task.rss_pages + (task.swap_pages or 0) for task in episode.table or ()}
     if kill.pid not in held:
         return f"it had a score (oom_score_adj) of {score}" if score else ""
+    if len(held) == 1:
+        return "it was alone there"
     rank = sum(1 for pages in held.values() if pages > held[kill.pid]) + 1
     if rank == 1:
         return f"it held the most of {len(held)} processes"

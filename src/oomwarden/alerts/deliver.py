@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from oomwarden.alert import Alert
-from oomwarden.alerts.errands import TARGET_SECONDS, Edges, Errand, send
+from oomwarden.alert import ENDS, Alert
+from oomwarden.alerts.errands import Edges, Errand, send
 from oomwarden.alerts.folding import Message, tell
 from oomwarden.alerts.schedule import (
     LONGEST_PAUSE_SECONDS,
@@ -26,11 +26,12 @@ from oomwarden.alerts.schedule import (
 )
 from oomwarden.config.addresses import Address
 from oomwarden.config.schema import Alerts
-from oomwarden.incidents.outbox import Outbox
+from oomwarden.incidents.outbox import UNANSWERED, Outbox
 
 RUN_SECONDS = 120.0
 """For so long a run sends; what is not sent by then waits for the next."""
 
+_DAY_SECONDS = 86_400.0
 _UNKNOWN = "the target is not configured any more"
 
 
@@ -46,10 +47,15 @@ class Result:
 
 @dataclass(slots=True)
 class Summary:
-    """What came of a run; ``next_unix`` is when there is something to do again."""
+    """What came of a run.
+
+    ``next_unix`` is when there is something to do again; ``unreachable`` are targets that have
+    failed and for which something waits, whether they were tried this time or not.
+    """
 
     results: list[Result] = field(default_factory=list)
     next_unix: float | None = None
+    unreachable: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -90,7 +96,8 @@ def deliver(
             _serve(outbox, errands, edges, summary, deadline)
         is_news = any(result.is_sent for result in summary.results[before:])
         if not is_news or time.monotonic() >= deadline:
-            # Whoever has failed waits, which the next look into the outbox will tell.
+            waiting = [outbox.state_of(name) for name in outbox.waiting_for()]
+            summary.unreachable = tuple(state.name for state in waiting if state.failures)
             summary.next_unix = min(
                 [*later, *(errand.state.next_unix for errand in errands)], default=None
             )
@@ -111,13 +118,13 @@ def _prepare(
     # A clock that was put back must not keep anybody waiting for longer than the longest pause.
     if queued and now < state.next_unix <= now + LONGEST_PAUSE_SECONDS:
         return None, state.next_unix
-    told = outbox.told_since(name, now - alerts.repeat_after_seconds)
-    found = plan(
-        queued, {fold: Told(*when) for fold, when in told.items()}, _rules(alerts, now), now
-    )
+    since = now - alerts.repeat_after_seconds - _DAY_SECONDS
+    told = {fold: Told(*when) for fold, when in outbox.told_since(name, since).items()}
+    found = plan(queued, told, _rules(alerts, now), now)
     if not found.messages:
         return None, found.due_at
-    messages = [_message(group, told, edges.host) for group in found.messages]
+    repeat_after = alerts.repeat_after_seconds
+    messages = [_message(group, told, repeat_after, edges.host) for group in found.messages]
     ids = [[each.id for each in group] for group in found.messages]
     return Errand(address, messages, ids, state), found.due_at
 
@@ -136,9 +143,15 @@ def _rules(alerts: Alerts, now: float) -> Rules:
     )
 
 
-def _message(group: Sequence[Queued], told: Mapping[str, object], host: str) -> Message:
+def _message(
+    group: Sequence[Queued], told: Mapping[str, Told], repeat_after: float, host: str
+) -> Message:
+    """Put a group into words: those that had to wait are repeats of what was told."""
     alerts: list[Alert] = [each.alert for each in group]
-    return tell(alerts, host, is_repeat=alerts[0].fold in told)
+    before = told.get(alerts[0].fold)
+    is_news = alerts[-1].kind in ENDS and before is not None and not before.was_recovery
+    is_repeat = before is not None and alerts[0].at_unix < before.at_unix + repeat_after
+    return tell(alerts, host, is_repeat=is_repeat and not is_news)
 
 
 def _serve(
@@ -153,7 +166,7 @@ def _serve(
             errand.state,
             failures=failures,
             next_unix=edges.clock() + pause,
-            error="the courier was killed before it had an answer",
+            error=UNANSWERED,
         )
         outbox.keep(errand.state)
 
@@ -173,7 +186,7 @@ def _serve(
         outbox.sent(errand.ids[number], state, now)
         errand.state = state
 
-    send(errands, edges, min(deadline, time.monotonic() + TARGET_SECONDS), hear)
+    send(errands, edges, min(deadline, time.monotonic() + edges.target_seconds), hear)
     for errand in errands:
         failed = [said for is_sent, said in errand.answers.values() if not is_sent]
         if failed:

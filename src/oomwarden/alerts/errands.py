@@ -43,7 +43,8 @@ class Edges:
     """What the courier touches the world with.
 
     ``clock`` is the time of day in Unix seconds, ``chance`` gives numbers from 0 to 1. ``render``
-    is None where there are no reports to be had.
+    is None where there are no reports to be had. ``target_seconds`` is what all messages to one
+    target may take.
     """
 
     host: str
@@ -51,6 +52,7 @@ class Edges:
     clock: Callable[[], float]
     chance: Callable[[], float]
     render: Render | None = None
+    target_seconds: float = TARGET_SECONDS
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ def try_out(address: Address, alert: Alert, edges: Edges) -> tuple[bool, str]:
         [[0]],
         TargetState(address.target.name),
     )
-    send([errand], edges, time.monotonic() + TARGET_SECONDS, lambda _errand, _number: None)
+    send([errand], edges, time.monotonic() + edges.target_seconds, lambda _errand, _number: None)
     return errand.answers[0]
 
 

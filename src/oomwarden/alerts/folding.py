@@ -134,5 +134,5 @@ def incident_numbers(alerts: Iterable[Alert]) -> str:
     written = [str(low) if low == high else f"{low}-{high}" for low, high in runs]
     text = ", ".join(written)
     if len(text) > _RANGES_CHARACTERS:
-        text = f"{len(ids)} of them from {ids[0]} to {ids[-1]}"
+        return f"{len(ids)} incidents from {ids[0]} to {ids[-1]}"
     return f"incident {text}" if len(ids) == 1 else f"incidents {text}"

@@ -72,7 +72,7 @@ class Service:
 
     def send(self, message: Message, report: str | None) -> Answer:
         """Send a message, with the file of a report. Blocks for as long as the service does."""
-        self._listener.clear()
+        self._listener.begin()
         kind = NotifyType.SUCCESS if message.is_recovery else _TYPES[message.severity]
         is_sent = bool(
             self._apprise.notify(
@@ -93,6 +93,11 @@ class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self._heard: list[tuple[int, str, str]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget, and be the one who hears from now on."""
+        self._heard.clear()
         for name in _SOURCES:
             logger = logging.getLogger(name)
             logger.handlers[:] = [self]
@@ -101,9 +106,6 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._heard.append((record.levelno, record.name, record.getMessage()))
-
-    def clear(self) -> None:
-        self._heard.clear()
 
     def last_complaint(self, url: str) -> str:
         complaints = [text for level, _, text in self._heard if level >= logging.WARNING]

@@ -28,8 +28,10 @@ def safe(text: str, most: int = NAME_CHARACTERS) -> str:
     Control characters, direction overrides and undecodable bytes as on a terminal; markup,
     mentions and links of chats the same way: ``@everyone`` is ``\x40everyone``.
     """
-    shown = _MARKUP.sub(_escaped, printable(text[: most * 2]))
-    return shown if len(shown) <= most and len(text) <= most * 2 else _shortened(shown, most)
+    # What is not shown need not be looked at; its end says which of many it is.
+    ends = text if len(text) <= 2 * most else text[:most] + text[-most:]
+    shown = _MARKUP.sub(_escaped, printable(ends))
+    return shown if len(shown) <= most and ends == text else _shortened(shown, most)
 
 
 def _escaped(found: re.Match[str]) -> str:

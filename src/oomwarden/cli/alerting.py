@@ -119,6 +119,7 @@ def _say_summary(summary: Summary, *, as_json: bool) -> int:
                 "schema": 1,
                 "results": [_result_json(result) for result in summary.results],
                 "next_unix": summary.next_unix,
+                "unreachable": list(summary.unreachable),
             }
         )
     else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from oomwarden.cli.output import complain, say, say_json
+from oomwarden.cli.reachable import Reach, look_at
 from oomwarden.cli.unkillable import Outlook, look_ahead
 from oomwarden.config.candidates import candidates_to_yaml, read_candidates
 from oomwarden.config.compiled import Loaded
@@ -23,8 +26,10 @@ def check(files: Sequence[Path], *, as_json: bool) -> int:
     A valid one is held against this machine, too: whether it leaves enough to kill.
     """
     answers = [load_config(file) for file in files] or [load_config()]
+    reached = [_reach_of(loaded) for loaded in answers]
+    answers = [_with(loaded, reach) for loaded, reach in zip(answers, reached, strict=True)]
     problems = [problem for loaded in answers for problem in loaded.problems]
-    is_valid = all(loaded.config is not None for loaded in answers)
+    is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
     outlooks = [look_ahead("/", loaded.config) if loaded.config else None for loaded in answers]
     if as_json:
         say_json(
@@ -38,10 +43,25 @@ def check(files: Sequence[Path], *, as_json: bool) -> int:
     else:
         for problem in problems:
             say(printable(str(problem)))
-        for loaded, outlook in zip(answers, outlooks, strict=True):
-            for line in (*_verdict(loaded), *_outlook_lines(outlook)):
+        for loaded, outlook, reach in zip(answers, outlooks, reached, strict=True):
+            unseen = (f"not seen: {printable(line)}" for line in reach.unseen)
+            for line in (*_verdict(loaded), *_outlook_lines(outlook), *unseen):
                 say(line)
     return ExitCode.OK if is_valid else ExitCode.CONFIGURATION
+
+
+def _reach_of(loaded: Loaded) -> Reach:
+    """Look at the targets of a configuration that is right otherwise."""
+    if loaded.config is None or not loaded.config.alerts.targets:
+        return Reach()
+    return look_at(loaded.config.alerts, os.environ)
+
+
+def _with(loaded: Loaded, reach: Reach) -> Loaded:
+    """Add what is wrong with targets; an error of theirs is one of the configuration."""
+    is_wrong = any(problem.severity is Severity.ERROR for problem in reach.problems)
+    problems = tuple(sorted((*loaded.problems, *reach.problems)))
+    return replace(loaded, problems=problems, config=None if is_wrong else loaded.config)
 
 
 def _outlook_lines(outlook: Outlook | None) -> Iterator[str]:

@@ -7,12 +7,14 @@ import sys
 
 from oomwarden.cli.in_force import ask_guard
 from oomwarden.cli.output import say, say_json
-from oomwarden.drill.chain import Guarded, State, Step
+from oomwarden.drill.chain import Alerted, Guarded, State, Step
 from oomwarden.drill.rehearsal import Rehearsal
 from oomwarden.errors import OomwardenError
 from oomwarden.incidents.failures import StoreError
 from oomwarden.incidents.listing import Filter, Listed
+from oomwarden.incidents.outbox import UNANSWERED, TargetState, read_posted, read_targets
 from oomwarden.incidents.places import places_to_read
+from oomwarden.incidents.posting import State as PostState
 from oomwarden.incidents.reading import Incidents, find
 from oomwarden.kill import Kill
 from oomwarden.wording import printable
@@ -40,6 +42,10 @@ def drill(*, as_json: bool) -> int:
 class _Guard:
     """The guard that runs on this machine, and what it has recorded."""
 
+    def __init__(self) -> None:
+        """Know of no incident yet."""
+        self._found: tuple[str, int] | None = None
+
     def seen(self) -> Guarded | None:
         """Ask it."""
         try:
@@ -65,7 +71,40 @@ class _Guard:
         finally:
             incidents.close()
         ids = [each.id for each in newest if _is_of(each, kill, group)]
-        return f"incident {ids[-1]} of {path}" if ids else None
+        if not ids:
+            return None
+        self._found = path, ids[-1]
+        return f"incident {ids[-1]} of {path}"
+
+    def alerted(self) -> Alerted | None:
+        """Look into the outbox."""
+        if self._found is None:
+            return None
+        path, id_ = self._found
+        try:
+            posted = read_posted(path, 1, id_)
+            states = {state.name: state for state in read_targets(path)}
+        except StoreError:
+            return None
+        if not posted:
+            return None
+        sent, waiting, failed = [], [], []
+        for delivery in posted[0].deliveries:
+            state = states.get(delivery.target)
+            if delivery.state is PostState.SENT:
+                sent.append(delivery.target)
+            elif delivery.why is not None:
+                failed.append((delivery.target, delivery.why))
+            elif state is not None and state.failures and not _is_under_way(state):
+                failed.append((delivery.target, state.error or "?"))
+            else:
+                waiting.append(delivery.target)
+        return Alerted(tuple(sent), tuple(waiting), tuple(failed))
+
+
+def _is_under_way(state: TargetState) -> bool:
+    """Whether a courier has said that it tries, and has not said what came of it."""
+    return state.error == UNANSWERED
 
 
 def _is_of(incident: Listed, kill: Kill, group: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,19 +33,31 @@ from oomwarden.policy.rules import names_of
 from oomwarden.wording import printable
 
 
-def run(config_file: Path | None, *, once: bool, dry_run: bool, keep: bool, debug: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How to run. ``courier`` is ``child`` or, where somebody else sends it out, ``none``."""
+
+    once: bool
+    dry_run: bool
+    keep: bool
+    debug: bool
+    courier: str
+
+
+def run(config_file: Path | None, wanted: Wanted) -> int:
     """Become the guard, or with ``once`` apply the baseline and leave it."""
     loaded = load_config(config_file)
     loaded.require()
     options = {
         "config_file": None if config_file is None else str(config_file.absolute()),
-        "dry_run": dry_run,
-        "keep": keep,
-        "debug": debug,
+        "dry_run": wanted.dry_run,
+        "keep": wanted.keep,
+        "debug": wanted.debug,
+        "courier": wanted.courier,
     }
-    if not once:
+    if not wanted.once:
         _become_guard(loaded, json.dumps(options))
-    return apply(config_file, None, dry_run=dry_run, as_json=False)
+    return apply(config_file, None, dry_run=wanted.dry_run, as_json=False)
 
 
 def _become_guard(loaded: Loaded, options: str) -> NoReturn:

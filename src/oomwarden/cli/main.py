@@ -68,6 +68,12 @@ def _add_guarding(commands: _Commands[argparse.ArgumentParser]) -> None:
     run.add_argument("--dry-run", action="store_true", help="write nothing; say what would be")
     run.add_argument("--once", action="store_true", help="apply the baseline and exit")
     run.add_argument("--keep", action="store_true", help="do not give scores back at the end")
+    run.add_argument(
+        "--courier",
+        choices=("child", "none"),
+        default="child",
+        help="who sends alerts: a child of the guard, or somebody else (alerts deliver)",
+    )
     run.set_defaults(command=_run)
 
     apply = commands.add_parser("apply", help="apply the scores at calm once, and exit")
@@ -252,15 +258,16 @@ def _count(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from oomwarden.cli.guarding import run
+    from oomwarden.cli.guarding import Wanted, run
 
-    return run(
-        arguments.config,
+    wanted = Wanted(
         once=arguments.once,
         dry_run=arguments.dry_run,
         keep=arguments.keep,
         debug=arguments.debug,
+        courier=arguments.courier,
     )
+    return run(arguments.config, wanted)
 
 
 def _apply(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from oomwarden.config.alerts import as_command, as_secret
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.nodes import Place, Value, as_list, as_mapping, as_text
 from oomwarden.config.schema import Alerts, Target, Way
-from oomwarden.errors import OomwardenError, Problem
+from oomwarden.errors import NotPermittedError, OomwardenError, Problem
 
 _MOST_BYTES = 16 << 10
 _OTHERS = stat.S_IRWXO
@@ -62,6 +62,8 @@ def read_url_file(path: str) -> str:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(_MOST_BYTES)
+    except PermissionError as error:
+        raise NotPermittedError(f"{path} may not be read by this user: ask as root") from error
     except OSError as error:
         raise OomwardenError(f"{path} cannot be read: {error.strerror or error}") from error
     if not stat.S_ISREG(mode):

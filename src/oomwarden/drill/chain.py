@@ -228,9 +228,35 @@ def judge_incident(guard: Guarded | None, incident: str | None, *, seconds: floa
     return Finding(State.OK, f"{incident}, recorded by the guard (pid {guard.pid})")
 
 
-def judge_alert() -> Finding:
-    """Tell that no alert can have been sent: this configuration has no place for a target."""
-    return Finding(State.SKIPPED, "no alert target is configured")
+@dataclass(frozen=True, slots=True)
+class Alerted:
+    """Which targets have heard of the kill, which have not yet, and why not, by name."""
+
+    sent: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self.waiting
+
+
+def judge_alert(alerted: Alerted | None, *, seconds: float) -> Finding:
+    """Judge whether those who want to hear of kills have heard of this one."""
+    if alerted is None:
+        return Finding(State.SKIPPED, "no alert target is configured that wants to hear of kills")
+    told = f"sent to {', '.join(alerted.sent)}" if alerted.sent else "sent to nobody"
+    why = [f"{name} failed: {reason}" for name, reason in alerted.failed]
+    if alerted.waiting:
+        why.append(f"{', '.join(alerted.waiting)} not within {seconds:.0f} s")
+    if why:
+        return Finding(
+            State.FAILED,
+            printable(f"{told}; {'; '.join(why)}"),
+            "oomwarden alerts test tries the targets, oomwarden alerts list says what waits",
+        )
+    return Finding(State.OK, told)
 
 
 def judge_removal(remains: Sequence[str]) -> Finding:

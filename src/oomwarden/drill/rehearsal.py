@@ -41,6 +41,9 @@ class Guard(Protocol):
     def incident(self, kill: Kill, group: str) -> str | None:
         """Name the incident of a kill in a cgroup of that name; None where there is none yet."""
 
+    def alerted(self) -> chain.Alerted | None:
+        """Tell who has heard of that incident; None if nobody is to."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
@@ -112,7 +115,7 @@ class Rehearsal:
         self._step("log", lambda: self._read_log(evidence, child.pid, site.group.name))
         self._step("accounts", lambda: self._compare(evidence, site.group))
         self._step("incident", lambda: self._look_for_incident(guard, site.group.name))
-        self._step("alert", chain.judge_alert)
+        self._step("alert", self._look_for_alert)
 
     def _grow(self, child: Child, evidence: Evidence, group: ScratchCgroup) -> Finding:
         evidence.begin(group)
@@ -139,6 +142,14 @@ class Rehearsal:
                     break
                 time.sleep(_ASK_AGAIN_SECONDS)
         return chain.judge_incident(guard, incident, seconds=time.monotonic() - began)
+
+    def _look_for_alert(self) -> Finding:
+        began = time.monotonic()
+        while (alerted := self._guard.alerted()) is not None and not alerted.is_settled:
+            if self._at_most(ALL_SECONDS) <= 0:
+                break
+            time.sleep(_ASK_AGAIN_SECONDS)
+        return chain.judge_alert(alerted, seconds=time.monotonic() - began)
 
     def _at_most(self, seconds: float) -> float:
         """Tell how much of this time is left of the time for all."""

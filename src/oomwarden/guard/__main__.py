@@ -23,7 +23,9 @@ from oomwarden.errors import ExitCode, explain
 from oomwarden.guard import narrate
 from oomwarden.guard.accounts import read_uid_min
 from oomwarden.guard.control import ControlServer, runtime_directory
+from oomwarden.guard.courier import Courier
 from oomwarden.guard.events import Events
+from oomwarden.guard.herald import Post
 from oomwarden.guard.loop import Edges, Guard, Options
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.recorder import Recorder
@@ -50,7 +52,7 @@ SPARE_DESCRIPTORS = 64
 def main(arguments: list[str]) -> ExitCode:
     """Run the guard to its end."""
     fd, choices = int(arguments[0]), json.loads(arguments[1])
-    is_debug = choices.pop("debug")
+    is_debug, courier = choices.pop("debug"), choices.pop("courier", "child")
     narrate.log.addHandler(log_handler(os.environ))
     narrate.log.setLevel("DEBUG" if is_debug else "INFO")
     with contextlib.suppress(OSError):
@@ -60,13 +62,13 @@ def main(arguments: list[str]) -> ExitCode:
         with os.fdopen(fd, "rb") as file:
             loaded = load(file.read())
         narrate.problems((*loaded.notes, *loaded.problems))
-        _guard(loaded.require(), Options(**choices))
+        _guard(loaded.require(), Options(**choices), courier)
     except Exception as error:  # noqa: BLE001 - this is the place where errors become words
         return explain(error, debug=is_debug)
     return ExitCode.OK
 
 
-def _guard(config: Config, options: Options) -> None:
+def _guard(config: Config, options: Options, courier: str) -> None:
     root = "/"
     most_open = _raise_descriptor_limit() - SPARE_DESCRIPTORS
     senses = Senses(root)
@@ -92,6 +94,12 @@ def _guard(config: Config, options: Options) -> None:
                 originals=originals,
                 births=births,
                 sources=sources,
+                post=Post(
+                    recorder=None if sources is None else sources.recorder,
+                    unix_clock=_unix_clock,
+                    config_file=options.config_file,
+                    spawn=Courier if courier == "child" else None,
+                ),
             )
             Guard(config, options, edges, most_open=most_open).run()
     finally:

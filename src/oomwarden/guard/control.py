@@ -60,6 +60,8 @@ class ControlServer:
             message = f"another guard is running and answers at {self._path}; stop it first"
             raise OomwardenError(message) from None
         # Ours is the lock, so whatever lies there was left by a guard that was killed.
+        self.was_left_behind = os.path.lexists(self._path)
+        """Whether the guard before us did not come to its end."""
         _unlink(self._path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.bind(self._path)

@@ -19,6 +19,7 @@ from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.control import ControlServer, Json
 from oomwarden.guard.events import Events
 from oomwarden.guard.exemptions import Exemptions
+from oomwarden.guard.herald import Herald, Post
 from oomwarden.guard.newborns import Newborns
 from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
@@ -69,6 +70,7 @@ class Edges:
     originals: Originals | None = None
     births: ProcessEvents | None = None
     sources: Sources | None = None
+    post: Post | None = None
 
 
 class Guard:
@@ -101,6 +103,8 @@ class Guard:
         if edges.sources is not None:
             scene = Scene(self._chronicle, self._scores, self._roster.rules)
             self._witness = Witness(edges.sources, edges.senses, scene)
+        post = edges.post or Post(None, edges.clock)
+        self._herald = Herald(post, config)
         self._quiet = Quiet(edges.senses, self._roster, self._chronicle)
         self._level = LevelState()
         self._triggered_at: float | None = None
@@ -127,6 +131,7 @@ class Guard:
             narrate.senses(edges.senses.states.values())
             if self._witness is not None:
                 self._witness.begin(edges.events, self._level, edges.clock())
+            self._herald.begin(edges.events)
             self._recover()
             self._turn(set(), edges.clock())
             self._introduce()
@@ -134,10 +139,14 @@ class Guard:
             gc.freeze()
             while not self._is_stopping:
                 self._turn(*self._wait())
+        except Exception as error:
+            self._herald.failing(error, edges.clock())
+            raise
         finally:
             edges.notifier.say(STOPPING="1")
             self._give_back()
             self._reload.close()
+            self._herald.close()
             if self._witness is not None:
                 self._witness.close(self._level, edges.clock())
 
@@ -146,7 +155,7 @@ class Guard:
         sample = self._sample
         seconds = sleep_seconds(self._level, sample, self._ladder, self._triggered_at)
         until = self._due_at = sample.at_monotonic + seconds
-        for source in (self._newborns, self._witness):
+        for source in (self._newborns, self._witness, self._herald):
             if source is not None and source.due_at is not None:
                 until = min(until, source.due_at)
         clock, events = self._edges.clock, self._edges.events
@@ -175,6 +184,7 @@ class Guard:
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
+            and not self._herald.is_busy
             and not self._scores.postponed
             and not self._order.is_in_force
         )
@@ -187,8 +197,10 @@ class Guard:
         sample = self._sample = self._edges.senses.sample(now)
         self._level, transitions = advance(self._level, sample, self._ladder)
         self._chronicle.note(sample, self._level.name)
+        self._herald.stand(self._level.name, sample)
         for event in transitions:
             narrate.transition(event)
+            self._herald.transition(event, now)
             self._edges.notifier.say(STATUS=f"{event.level_to}: {narrate.describe_sample(sample)}")
         changes, gone = self._roster.look(now)
         for process_id in gone:
@@ -208,6 +220,8 @@ class Guard:
             ids = {change.process.id for change in changes}
             self._apply(ids | self._scores.postponed, now)
         self._chronicle.survey(self._roster.started, self._roster.rules, now)
+        self._tell_senses(now)
+        self._herald.attend(set(), now)
         if self._witness is not None:
             is_time = bool(transitions) or self._roster.has_reconciled
             self._witness.check(self._level, now, is_time=is_time)
@@ -217,6 +231,7 @@ class Guard:
         is_due = now >= self._due_at
         if is_due:
             self._wakeups["timer"] += 1
+        ready = self._herald.attend(ready, now)
         if self._newborns is None and self._witness is None:
             return False
         if self._witness is not None:
@@ -255,6 +270,7 @@ class Guard:
             if change.refusal is not None:
                 self._refused += 1
                 narrate.refused(change.refusal)
+                self._herald.refused(change.refusal, self._edges.clock())
 
     def _survey_exempt(self) -> None:
         """See who cannot be killed, and say so if too little is left that can."""
@@ -266,6 +282,15 @@ class Guard:
         for pool in self._too_exempt():
             if pool.name not in before:
                 narrate.too_exempt(pool, self._config.most_exempt_percent)
+        most_percent, now = self._config.most_exempt_percent, self._edges.clock()
+        self._herald.exempt(self._too_exempt(), most_percent, now)
+
+    def _tell_senses(self, now: float) -> None:
+        """Say what was lost, or is there again; of all but this one somebody else has said so."""
+        for state in self._edges.senses.take_news():
+            if state.sense is Sense.PSI:
+                narrate.senses([state])
+            self._herald.sense(state, now)
 
     def _tell_unmet(self) -> None:
         """Say once what the kill order asks for and scores cannot bring about."""
@@ -285,6 +310,7 @@ class Guard:
         results = self._scores.adjust(self._level.name, now, only)
         is_routine = only is not None
         narrate.applied(results, dry_run=self._options.dry_run, is_routine=is_routine)
+        self._herald.denied(results, now)
         for subject in self._scores.yielded:
             narrate.left_to_others(subject)
         self._scores.yielded.clear()
@@ -313,11 +339,10 @@ class Guard:
         ]
         for process, given in living:
             self._scores.adopt(process, given)
-        if living:
-            narrate.log.warning(
-                "the guard before was killed; %d processes that it had changed are taken over",
-                len(living),
-            )
+        control = self._edges.control
+        if living or (control is not None and control.was_left_behind):
+            narrate.taken_over(len(living))
+            self._herald.crashed(len(living), self._edges.clock())
 
     def _give_back(self) -> None:
         if self._options.keep:
@@ -346,7 +371,10 @@ class Guard:
         # Last, since the level in force may not exist any more until the next sample is judged.
         if self._reload.is_ready(ready):
             self._wakeups["other"] += 1
-            config = self._reload.finish()
+            config, is_over = self._reload.finish(), not self._reload.is_at_work
+            if is_over:
+                problems, is_valid = self._reload.problems, config is not None
+                self._herald.reloaded(problems, is_valid=is_valid, now=now)
             if config is not None:
                 self._use(config)
 
@@ -355,6 +383,7 @@ class Guard:
         self._level = with_levels(self._level, self._ladder, ladder)
         self._ladder = ladder
         self._config = config
+        self._herald.use(config)
         self._scores.use(config)
         self._roster.replace_judge(self._judge(config))
         self._scores.order({}, {})
@@ -379,6 +408,7 @@ class Guard:
             "adjustments": status.adjustments_status(self._scores, self._refused),
             "senses": status.senses_status(self._edges.senses.states.values()),
             "kills": self._witness.status(now) if self._witness is not None else None,
+            "alerts": self._herald.status(now),
             "wakeups": dict(self._wakeups),
             "config": {
                 "file": self._options.config_file,

@@ -9,6 +9,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
+from oomwarden.alert import Kind
+from oomwarden.alerts.kinds import KINDS
 from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.model import (
     Adjustment,
@@ -30,6 +32,11 @@ _NAMED = 3
 """How many processes a line names before it counts the rest."""
 
 
+def _fields(kind: Kind, **fields: str) -> dict[str, dict[str, str]]:
+    """Make the fields of a line that is an alert: the journal knows it by its MESSAGE_ID."""
+    return {"fields": {"MESSAGE_ID": KINDS[kind].message_id, **fields}}
+
+
 def transition(event: Transition) -> None:
     """Tell that a level was entered or left."""
     verb = "rises" if event.is_rise else "falls"
@@ -40,7 +47,10 @@ def transition(event: Transition) -> None:
         event.level_from,
         event.level_to,
         describe_sample(event.sample),
-        extra={"fields": {"OOMWARDEN_LEVEL": event.level_to}},
+        extra=_fields(
+            Kind.LEVEL_ENTERED if event.is_rise else Kind.LEVEL_LEFT,
+            OOMWARDEN_LEVEL=event.level_to,
+        ),
     )
 
 
@@ -59,6 +69,7 @@ def applied(results: Iterable[Applied], *, dry_run: bool = False, is_routine: bo
     for (outcome, reason, why), adjustments in by_kind.items():
         fields = {"fields": {"OOMWARDEN_REASON": reason, "OOMWARDEN_OUTCOME": outcome.value}}
         if outcome is Outcome.DENIED:
+            fields = _fields(Kind.WRITE_DENIED, **fields["fields"])
             log.warning("denied: %s: %s: %s", reason, _listed(adjustments), why, extra=fields)
         elif outcome is not Outcome.GONE:
             would = "would adjust: " if dry_run else ""
@@ -67,7 +78,7 @@ def applied(results: Iterable[Applied], *, dry_run: bool = False, is_routine: bo
 
 def refused(refusal: Refusal) -> None:
     """Tell that a process has a protected name and has not deserved the protection."""
-    fields = {"fields": {"OOMWARDEN_RULE": refusal.rule_name}}
+    fields = _fields(Kind.PROTECTION_REFUSED, OOMWARDEN_RULE=refusal.rule_name)
     log.warning("%s", describe_refusal(refusal), extra=fields)
 
 
@@ -94,7 +105,7 @@ def unmet(pair: Unmet) -> None:
 
 def too_exempt(pool: Pool, most_percent: float) -> None:
     """Tell that too little is left to kill, on the machine or in a cgroup."""
-    log.warning("%s", describe_excess(pool, most_percent))
+    log.warning("%s", describe_excess(pool, most_percent), extra=_fields(Kind.UNKILLABLE))
 
 
 def left_to_others(subject: Subject) -> None:
@@ -122,7 +133,8 @@ def senses(states: Iterable[SenseState]) -> None:
     log.info("senses: %s", "; ".join(working))
     for state in states:
         if not state.works:
-            log.warning("missing: %s: %s", state.sense.value, state.detail)
+            fields = _fields(Kind.SENSE_LOST)
+            log.warning("missing: %s: %s", state.sense.value, state.detail, extra=fields)
 
 
 def describe_sample(sample: Sample) -> str:
@@ -146,9 +158,15 @@ def problems(lines: Iterable[object]) -> None:
 
 def killed(kill: Kill, rule: str | None) -> None:
     """Tell of a kill as it happens."""
-    fields = {"OOMWARDEN_KILLED": str(kill.pid), "OOMWARDEN_RULE": rule or ""}
+    fields = _fields(Kind.OOM_KILL, OOMWARDEN_KILLED=str(kill.pid), OOMWARDEN_RULE=rule or "")
     held = f"; rule {rule}" if rule else ""
-    log.warning("killed: %s%s", describe_kill(kill), held, extra={"fields": fields})
+    log.warning("killed: %s%s", describe_kill(kill), held, extra=fields)
+
+
+def recorded(id_: int) -> None:
+    """Tell under which number a kill is kept."""
+    fields = {"fields": {"OOMWARDEN_INCIDENT": str(id_)}}
+    log.info("incident %d is recorded: oomwarden report %d", id_, id_, extra=fields)
 
 
 def describe_kill(kill: Kill) -> str:
@@ -186,7 +204,8 @@ def found_late(episode: Episode, ago_seconds: float | None) -> None:
     """Tell of kills that happened before our start, and that nobody has recorded."""
     ago = "" if ago_seconds is None else f", {duration(ago_seconds)} ago"
     for kill in episode.kills[:_NAMED]:
-        log.warning("killed before our start%s: %s", ago, describe_kill(kill))
+        fields = _fields(Kind.OOM_KILL, OOMWARDEN_KILLED=str(kill.pid))
+        log.warning("killed before our start%s: %s", ago, describe_kill(kill), extra=fields)
     rest = len(episode.kills) - _NAMED
     if rest > 0:
         log.warning("and %d more of the same group", rest)
@@ -211,7 +230,7 @@ def unexplained(kills: int, counter: str, lost: int, *, can_read: bool) -> None:
         kills,
         "kill" if kills == 1 else "kills",
         why,
-        extra={"fields": {"OOMWARDEN_UNEXPLAINED": str(kills)}},
+        extra=_fields(Kind.UNEXPLAINED_KILL, OOMWARDEN_UNEXPLAINED=str(kills)),
     )
 
 
@@ -231,6 +250,34 @@ def not_understood(data: bytes, error: Exception) -> None:
     """Tell of a record that our reader of kernel logs has failed over: a bug of ours."""
     text = printable(data.decode(errors="surrogateescape").rstrip())
     log.error("a bug: %s: %s, over the record %s", type(error).__name__, error, text)
+
+
+def rejected(state: str) -> None:
+    """Tell that a configuration was not put in force."""
+    log.error("the new configuration is %s", state, extra=_fields(Kind.CONFIG_REJECTED))
+
+
+def taken_over(changed: int) -> None:
+    """Tell that the guard before us was killed."""
+    log.warning(
+        "the guard before was killed; %d processes that it had changed are taken over",
+        changed,
+        extra=_fields(Kind.GUARD_CRASHED),
+    )
+
+
+def courier_failed(why: str) -> None:
+    """Tell that alerts could not be sent on their way."""
+    log.warning("alerts wait: the courier: %s", printable(why))
+
+
+def unreachable(targets: Iterable[str]) -> None:
+    """Tell which targets cannot be reached, or that all can again."""
+    names = ", ".join(targets)
+    if names:
+        log.warning("alerts wait for: %s; oomwarden alerts list says why", names)
+    else:
+        log.info("alerts reach all targets again")
 
 
 def store_failed(why: str) -> None:

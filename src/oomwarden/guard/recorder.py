@@ -107,8 +107,10 @@ class Recorder:
 
     def take_mail(self) -> bool:
         """Whether something is on the disk, since the last time, that somebody is to be told of."""
-        has_mail, self._outgoing.has_mail = self._outgoing.has_mail, False
-        return has_mail
+        if not self._outgoing.has_mail:
+            return False
+        self._outgoing.has_mail = False
+        return True
 
     def known(self, boot_id: str) -> None:
         """Ask what is stored of a boot; a Known will be among the results."""

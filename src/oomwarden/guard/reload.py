@@ -78,6 +78,8 @@ class Reload:
         self._events = events
         self._notifier = notifier
         self._compilation: Compilation | None = None
+        self.problems: tuple[object, ...] = ()
+        """What was wrong, or worth a warning, in the last one that was read again."""
         self.state = "valid"
 
     def start(self) -> None:
@@ -88,6 +90,11 @@ class Reload:
         self._notifier.say(RELOADING="1")
         self._compilation = Compilation(self._config_file)
         self._events.watch(self._compilation.fileno())
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a child is still reading."""
+        return self._compilation is not None
 
     def is_ready(self, ready: set[int]) -> bool:
         """Whether there is an answer, or a part of one."""
@@ -106,10 +113,11 @@ class Reload:
             return None
         self._events.drop(compilation.fileno())
         self.close()
+        self.problems = (*answer.problems, *answer.notes)
         narrate.problems((*answer.notes, *answer.problems))
         if answer.config is None:
             self.state = "rejected at reload; the one before is in force"
-            narrate.log.error("the new configuration is %s", self.state)
+            narrate.rejected(self.state)
         else:
             self.state = "valid"
             narrate.log.info(

@@ -26,6 +26,7 @@ class Senses:
         """
         self._arm = arm
         self.states: dict[Sense, SenseState] = {}
+        self._news: list[SenseState] = []
         try:
             self._meminfo = MeminfoFile(root)
             self._meminfo.read()
@@ -51,7 +52,17 @@ class Senses:
 
     def note(self, sense: Sense, detail: str, *, works: bool) -> None:
         """Remember how one sense fares."""
-        self.states[sense] = SenseState(sense, works, detail)
+        state, before = SenseState(sense, works, detail), self.states.get(sense)
+        self.states[sense] = state
+        if before is not None and before.works != works:
+            self._news.append(state)
+
+    def take_news(self) -> list[SenseState]:
+        """Take what was lost, or is there again, since the last time."""
+        if not self._news:
+            return self._news
+        news, self._news = self._news, []
+        return news
 
     def close(self) -> None:
         """Give all descriptors back."""

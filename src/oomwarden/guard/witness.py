@@ -385,6 +385,8 @@ class Witness:
                     narrate.incidents_lost(len(result.incidents), result.why)
                 case Recorded():
                     if self._last is not None and self._last["key"] == result.key:
+                        if result.id is not None:
+                            narrate.recorded(result.id)
                         self._last["id"] = result.id
                     if result.id is not None and self._sources.scribe is not None:
                         self._sources.scribe.want(now)

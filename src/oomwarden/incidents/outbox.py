@@ -23,6 +23,10 @@ WAIT_SECONDS = 10.0
 _ALERT = ", ".join(f"alerts.{name}" for name in COLUMNS)
 
 
+UNANSWERED = "the courier has had no answer yet, or was killed before it had one"
+"""The error of a target while it is tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetState:
     """How a target fares: ``failures`` in a row, and when it may be tried again.
