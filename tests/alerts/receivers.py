@@ -21,7 +21,7 @@ Heard = list[tuple[str, bytes]]
 def http(
     answer: Callable[[BaseHTTPRequestHandler], None] | int = 200,
 ) -> Iterator[tuple[int, Heard]]:
-    """An HTTP server that answers with a status, or however it is told to; its port, what it heard."""
+    """An HTTP server that answers with a status, or as it is told; its port, and what it heard."""
     heard: Heard = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -54,7 +54,7 @@ def _database() -> Incident:
 
 
 def test_the_first_line_says_what_a_person_on_a_phone_needs() -> None:
-    """Whose it was, what it was, how much it held; then why, who grew, how things stood, what next."""
+    """Whose it was, what, how much it held; then why, who grew, how things stood, what next."""
     alert = of_incident(_database(), 17, "db1", NOW)
 
     assert alert.title == "OOM kill on db1"
@@ -104,7 +104,7 @@ def test_a_kill_that_was_found_late_says_so() -> None:
 
 @given(anything(Incident), st.integers(1, 1 << 40), st.text(max_size=300))
 def test_any_incident_makes_a_safe_and_short_message(incident: object, id_: int, host: str) -> None:
-    """Whatever the kernel printed: no control, no override, no markup, 900 characters, its number."""
+    """Whatever the kernel printed: no control, no markup, 900 characters, and its number."""
     assert isinstance(incident, Incident)
     at_unix = incident.at_unix
     if at_unix is not None:
@@ -127,7 +127,7 @@ def _is_fit(alert: Alert) -> None:
 
 
 def test_what_chats_would_obey_is_shown() -> None:
-    """Mentions, tags, style, links and direction overrides, all escaped; plain names as they are."""
+    """Mentions, tags, style, links and overrides, all escaped; plain names as they are."""
     hostile = {
         "@everyone": r"\x40everyone",
         "x@everyone": r"x\x40everyone",

@@ -48,14 +48,12 @@ class Desk:
         """Store an incident with its alert, as the guard does."""
         now = time.time()  # noqa: TID251 - the courier looks at the same clock
         incident = killed(number, at_unix=now, comm=comm, unit=f"job-{number}.service")
+
+        def also(connection: sqlite3.Connection, id_: int) -> None:
+            put(connection, of_incident(incident, id_, "db1", now), targets, now)
+
         with closing(Store(str(self.state))) as store:
-            store.add(
-                incident,
-                now,
-                also=lambda connection, id_: (
-                    put(connection, of_incident(incident, id_, "db1", now), targets, now) and None
-                ),
-            )
+            store.add(incident, now, also=also)
 
     def deliver(self) -> dict[str, Any]:
         """Let a courier go, and hear what it says."""
