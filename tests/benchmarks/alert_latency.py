@@ -1,4 +1,4 @@
-"""How soon the guard's loop answers while an alert goes to a server that drips, and while none does.
+"""How soon the guard answers while an alert goes to a server that drips, and while none does.
 
     python -m tests.benchmarks.alert_latency --rounds 4
 

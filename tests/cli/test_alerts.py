@@ -120,7 +120,7 @@ def test_mail_is_plain_whatever_a_process_is_called(desk: Desk) -> None:
     texts = [part.get_content() for part in mail.walk() if part.get_content_maintype() == "text"]
     assert mail["Subject"] == "OOM kill on db1"
     assert r"\x3cscript\x3e" in texts[0].replace("&#92;", "\\")
-    assert "<script>" not in "".join(texts[:2]).partition("<!DOCTYPE")[0]
+    assert "<script>" not in "".join(texts[:2]).partition("<!doctype")[0]
     names = [part.get_filename() for part in mail.walk() if part.get_filename()]
     assert names == ["oomwarden-incident-1.html"]
 
@@ -147,7 +147,7 @@ def test_ntfy_gotify_and_syslog_hear_it_too(desk: Desk) -> None:
         "syslog": True,
     }
     assert "oomwarden report 1" in unquote_plus(notes[0][0])
-    assert b"<!DOCTYPE html>" in notes[0][1]
+    assert b"<!doctype html>" in notes[0][1]
     assert b"oomwarden report 1" in pushes[0][1]
     assert b"job-1.service lost its main process hog" in b"".join(lines)
 

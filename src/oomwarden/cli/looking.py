@@ -95,6 +95,13 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
         yield f"exempt       {describe(held)}"
     if document["kills"] is not None:
         yield from _kills_lines(document["kills"])
+    alerts = document["alerts"]
+    if alerts["targets"]:
+        lost = ", ".join(alerts["unreachable"])
+        tail = f"; NOT REACHED: {lost} (oomwarden alerts list)" if lost else ""
+        yield f"alerts       to {', '.join(alerts['targets'])}{tail}"
+    else:
+        yield "alerts       no targets: they are lines of the log"
     config = document["config"]
     yield f"config       {config['state']}: {', '.join(config['files'])}"
     for sense in document["senses"]:
