@@ -310,6 +310,27 @@ def test_at_the_highest_level_it_goes_once(start: Start) -> None:
     assert len(desk.couriers) == 3
 
 
+def test_where_somebody_else_sends_it_a_file_says_when(start: Start, tmp_path: Path) -> None:
+    """Written to when something is to be sent, and not while the worst level holds."""
+    desk = start()
+    stamp = tmp_path / "alerts-waiting"
+    settings = replace(config(), alerts=Alerts((target("ops"),)))
+    herald = Herald(Post(desk.recorder, lambda: NOW, None, None, str(stamp)), settings)
+    herald.begin(desk.script)
+    herald.stand("low", SAMPLE)
+    herald.attend(set(), 100.0)
+    at_worst = stamp.exists()
+    herald.stand("calm", SAMPLE)
+    herald.attend(set(), 101.0)
+    first = stamp.read_text()
+    stamp.unlink()
+    herald.attend(set(), 120.0)
+
+    assert (at_worst, first, stamp.exists()) == (False, "1\n", False)
+    assert herald.due_at is None
+    assert herald.status(120.0)["courier"] == "not ours"
+
+
 def test_mail_that_comes_while_it_is_out_is_carried_next(start: Start) -> None:
     """One after the other, and not too soon."""
     desk = start()

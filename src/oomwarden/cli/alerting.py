@@ -6,9 +6,10 @@ import fcntl
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +52,9 @@ _SPARE_SECONDS = 30
 def deliver_alerts(config_file: Path | None, *, as_json: bool) -> int:
     """Send what is due and exit; fails if a target could not be reached."""
     be_expendable("/", COURIER_SCORE)
-    os.nice(NICE)
+    with suppress(PermissionError):
+        # A sandbox may forbid it.
+        os.nice(NICE)
     # Whatever it is that hangs, even the disk: this ends it, and its children with it.
     signal.alarm(int(_LOCK_SECONDS + RUN_SECONDS + _SPARE_SECONDS))
     path = find(places_to_read(os.environ, os.geteuid()))
@@ -59,12 +62,17 @@ def deliver_alerts(config_file: Path | None, *, as_json: bool) -> int:
         return _say_summary(Summary(), as_json=as_json)
     # For files of others: the database of a guard that is not root's, a file with a URL.
     shed((Capability.DAC_OVERRIDE, Capability.DAC_READ_SEARCH, Capability.SETPCAP))
-    loaded = load_config(config_file)
-    alerts = loaded.config.alerts if loaded.config else load_alerts(config_file)
-    addresses = read_addresses(alerts)
     with _alone(os.path.dirname(path)), closing(Outbox(path)) as outbox:
+        if not outbox.waiting_for():
+            return _say_summary(Summary(), as_json=as_json)
+        loaded = load_config(config_file)
+        alerts = loaded.config.alerts if loaded.config else load_alerts(config_file)
         summary = deliver(
-            outbox, alerts, addresses, _edges(path), is_whole=loaded.config is not None
+            outbox,
+            alerts,
+            read_addresses(alerts),
+            _edges(path),
+            is_whole=loaded.config is not None,
         )
     return _say_summary(summary, as_json=as_json)
 
@@ -82,21 +90,24 @@ def _edges(path: str | None) -> Edges:
 def _render(path: str, id_: int, file: str) -> None:
     """Write the page of an incident."""
     from oomwarden.cli.reporting import report_of
-    from oomwarden.cli.reports import rendered
+    from oomwarden.cli.reports import Explained, rendered
     from oomwarden.incidents.listing import Filter
 
     with closing(Incidents(path)) as incidents:
         stored = incidents.get(id_)
         everything = incidents.listed(Filter(settled=True))
     if stored is not None:
-        page = rendered([report_of(stored, everything, None)], "html")
-        Path(file).write_text(page, encoding="utf-8")
+        episode = stored.incident.episode
+        records = episode.records if episode is not None else ()
+        explained = Explained(report_of(stored, everything, None), records)
+        Path(file).write_text(rendered([explained], "html"), encoding="utf-8")
 
 
 @contextmanager
 def _alone(directory: str) -> Iterator[None]:
     """One courier at a time; wait for the one before. Raises OomwardenError, OSError."""
-    fd = os.open(os.path.join(directory, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # Read-only, for a courier of another user has to lock it, too.
+    fd = os.open(os.path.join(directory, _LOCK), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         until = time.monotonic() + _LOCK_SECONDS
         while True:
@@ -125,7 +136,8 @@ def _say_summary(summary: Summary, *, as_json: bool) -> int:
     else:
         for result in summary.results:
             say(_result_line(result))
-        if not summary.results:
+        if not summary.results and sys.stdout.isatty():
+            # A timer that asks every minute need not fill a log with it.
             say("nothing is due")
     return ExitCode.OK if summary.is_good else ExitCode.FAILED
 

@@ -45,6 +45,9 @@ from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Sense
 
 MOST_DESCRIPTORS = 16384
+STAMP = "alerts-waiting"
+"""oomwarden-courier.path watches it."""
+
 SPARE_DESCRIPTORS = 64
 """Descriptors that are not for scores: senses, socket, clients, log."""
 
@@ -99,6 +102,7 @@ def _guard(config: Config, options: Options, courier: str) -> None:
                     unix_clock=_unix_clock,
                     config_file=options.config_file,
                     spawn=Courier if courier == "child" else None,
+                    stamp=_stamp(control) if courier == "none" else None,
                 ),
             )
             Guard(config, options, edges, most_open=most_open).run()
@@ -111,6 +115,11 @@ def _guard(config: Config, options: Options, courier: str) -> None:
         senses.close()
         processes.close()
         notifier.close()
+
+
+def _stamp(control: ControlServer | None) -> str | None:
+    """Tell which file says that a courier is wanted: beside the status socket."""
+    return None if control is None else os.path.join(os.path.dirname(control.path), STAMP)
 
 
 def _listen(senses: Senses) -> ControlServer | None:

@@ -6,6 +6,7 @@ go out while the highest level holds, for it would take memory, but once, to say
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -38,6 +39,7 @@ _NAMED = 3
 class Post:
     """How the herald reaches the world; ``spawn`` is None where no courier is the guard's to send.
 
+    Then ``stamp`` is a file that is written to when a courier is wanted, for who sends it out.
     ``unix_clock`` tells the time of day in Unix seconds.
     """
 
@@ -45,6 +47,7 @@ class Post:
     unix_clock: Callable[[], float]
     config_file: str | None = None
     spawn: Callable[[list[str], float], Courier] | None = None
+    stamp: str | None = None
 
 
 class Herald:
@@ -309,15 +312,19 @@ class Herald:
     def _may_go(self) -> bool:
         """Whether this is no moment at which every page of memory counts."""
         is_worst = self._worst is not None and self._level == self._worst
-        return self._post.spawn is not None and (not is_worst or self._is_urgent)
+        has_way = self._post.spawn is not None or self._post.stamp is not None
+        return has_way and (not is_worst or self._is_urgent)
 
     def _send_if_due(self, now: float) -> None:
         is_due = self._has_mail or (self._next_at is not None and now >= self._next_at)
         if not is_due or self._courier is not None or now < self._not_before or not self._may_go:
             return
-        if self._post.spawn is None or self._events is None:
-            return
         self._not_before = now + APART_SECONDS
+        if self._post.spawn is None or self._events is None:
+            self._has_mail, self._is_urgent = False, False
+            if self._post.stamp is not None:
+                _touch(self._post.stamp)
+            return
         try:
             self._courier = self._post.spawn(command_line(self._post.config_file), now)
         except OSError as error:
@@ -347,6 +354,17 @@ class Herald:
     def _try_again(self, now: float) -> None:
         self._pause = min(max(2 * self._pause, AGAIN_SECONDS), LONGEST_SECONDS)
         self._next_at = now + self._pause
+
+
+def _touch(path: str) -> None:
+    """Write to a file in memory (/run); whoever watches it for changes is woken."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        narrate.courier_failed(f"{path}: {error.strerror}")
+        return
+    os.write(fd, b"1\n")
+    os.close(fd)
 
 
 def _pool_name(name: str) -> str:

@@ -384,13 +384,16 @@ class Witness:
                 case Lost():
                     narrate.incidents_lost(len(result.incidents), result.why)
                 case Recorded():
-                    if self._last is not None and self._last["key"] == result.key:
-                        if result.id is not None:
-                            narrate.recorded(result.id)
-                        self._last["id"] = result.id
-                    if result.id is not None and self._sources.scribe is not None:
-                        self._sources.scribe.want(now)
+                    self._note_recorded(result, now)
         self._note_store(now)
+
+    def _note_recorded(self, result: Recorded, now: float) -> None:
+        if self._last is not None and self._last["key"] == result.key:
+            if result.id is not None:
+                narrate.recorded(result.id)
+            self._last["id"] = result.id
+        if result.id is not None and self._sources.scribe is not None:
+            self._sources.scribe.want(now)
 
     def _note_store(self, now: float) -> None:
         if self._sources.recorder is not None:

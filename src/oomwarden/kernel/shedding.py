@@ -44,6 +44,9 @@ def shed(keep: Iterable[int]) -> None:
     header, data = _Header(_VERSION_3, 0), (_Data * 2)()
     if libc.capget(ctypes.byref(header), data) != 0:
         _fail()
+    if not any(each.effective | each.permitted | each.inheritable for each in data):
+        # Nothing is left to give up, and a sandbox may well forbid to ask for it.
+        return
     for word in range(2):
         mask = sum(1 << number % _WORD for number in kept if number // _WORD == word)
         data[word].effective &= mask
