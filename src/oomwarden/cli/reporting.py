@@ -175,10 +175,11 @@ def _user(uid: int) -> str | None:
 
 def swap_total_of(incident: Incident) -> int | None:
     """Tell how much swap the machine had, where it is the one that still runs; else None."""
-    if incident.boot_id.replace("-", "") != read_boot("/").id.replace("-", ""):
-        return None
     try:
+        if incident.boot_id.replace("-", "") != read_boot("/").id.replace("-", ""):
+            return None
         with closing(MeminfoFile("/")) as meminfo:
             return meminfo.read().swap_total_kib
     except (OSError, OomwardenError):
+        # A sandbox may hide all of /proc but processes.
         return None

@@ -9,7 +9,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ from oomwarden.errors import OomwardenError
 from oomwarden.guard.control import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NEEDS = Needs(systemd=True, memory_mib=768, timeout_seconds=600)
 
@@ -33,6 +36,7 @@ UNIT = Path("/etc/systemd/system/oomwarden.service")
 DAEMON = 1
 """A system account that is not root: to protect its process takes every capability."""
 SECONDS = 60
+TARGET = "alerts: {targets: [{name: web, url: 'json://127.0.0.1:PORT', kinds: oom_kill}]}\n"
 
 # As the courier does it: reads the database and writes to it while the guard has it open.
 PROBE = """\
@@ -61,7 +65,11 @@ def scenario(report: Report) -> None:
     precious = start("precious", DAEMON)
     install(report, precious)
     births(report)
-    kill(report)
+    with receiver() as (port, heard):
+        rules(-500, port)
+        systemctl("reload", "oomwarden")
+        kill(report)
+        alert(report, heard)
     courier(report)
     reload(report, precious)
     hang(report, precious)
@@ -89,7 +97,8 @@ def install(report: Report, precious: int) -> None:
     lacking = {s["name"]: s["detail"] for s in (status() or {"senses": []})["senses"]
                if not s["works"]}  # fmt: skip
     report.equal("senses that are missing", lacking, {})
-    report.check("protected", wait_for(lambda: score(precious) == -500, SECONDS), score(precious))
+    is_so = wait_for(lambda: score(precious) == -500, SECONDS) is not None
+    report.check("protected", is_so, score(precious))
     report.equal("the guard's own score", score(main_pid()), -900)
     doctor = command("doctor", "--format", "json")
     grave = [f for f in json.loads(doctor.stdout)["findings"] if f["severity"] == "error"]
@@ -121,6 +130,41 @@ def kill(report: Report) -> None:
     report.equal("mode of the database", oct(about.st_mode & 0o777), oct(0o660))
     report.equal("group of the database", about.st_gid, int(group.stdout.split(b":")[2]))
     report.equal("mode of its folder", oct(DATABASE.parent.stat().st_mode & 0o777), oct(0o770))
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """A web server of this machine that is told of alerts."""
+    heard: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], heard
+        server.shutdown()
+
+
+def alert(report: Report, heard: list[dict[str, Any]]) -> None:
+    """Carried by the real courier, which systemd has started: from its sandbox into the network."""
+    told = wait_for(lambda: heard, 2 * SECONDS)
+    report.check("the alert arrives", told is not None, state("oomwarden-courier"))
+    document = heard[0] if heard else {"message": "", "attachments": []}
+    report.check("with the incident", "oomwarden report 1" in document["message"], document)
+    names = [each["filename"] for each in document["attachments"]]
+    report.equal("and its report", names, ["oomwarden-incident-1.html"])
+    sent = wait_for(lambda: deliveries() == ["sent"], SECONDS)
+    report.check("noted in the outbox", sent is not None, deliveries())
+
+
+def deliveries() -> list[str]:
+    """What became of each alert."""
+    with sqlite3.connect(DATABASE) as database:
+        return [row[0] for row in database.execute("SELECT state FROM deliveries")]
 
 
 def courier(report: Report) -> None:
@@ -160,7 +204,8 @@ def hang(report: Report, precious: int) -> None:
     drop_in(DROP_IN, "WatchdogSec=12\nTimeoutAbortSec=2")
     systemctl("restart", "oomwarden")
     before = main_pid()
-    report.check("restarted", wait_for(lambda: score(precious) == -500, SECONDS), score(precious))
+    is_so = wait_for(lambda: score(precious) == -500, SECONDS) is not None
+    report.check("restarted", is_so, score(precious))
     time.sleep(15)
     report.equal("a guard that goes round is left alone", main_pid(), before)
     os.kill(before, signal.SIGSTOP)
@@ -227,12 +272,13 @@ def uninstall(report: Report, precious: int) -> None:
     report.equal("again", command("service", "uninstall").stdout.strip(), "nothing is installed")
 
 
-def rules(wanted: int) -> None:
-    """Configure both programs."""
+def rules(wanted: int, port: int | None = None) -> None:
+    """Configure both programs, and whom to tell."""
     RULES.parent.mkdir(parents=True, exist_ok=True)
     RULES.write_text(
         f"rules:\n  - name: precious\n    match: {{comm: precious}}\n    score: {wanted}\n"
         "  - name: batch\n    match: {comm: batch}\n    score: 500\n"
+        + (TARGET.replace("PORT", str(port)) if port is not None else "")
     )
 
 
@@ -258,9 +304,9 @@ def systemctl(*words: str) -> str:
     return done.stdout
 
 
-def state() -> str:
-    """How the service fares, for a failure to show."""
-    log = ["journalctl", "-b", "-n", "20", "--no-pager", "-u", "oomwarden", "-o", "cat"]
+def state(unit: str = "oomwarden") -> str:
+    """How a service fares, for a failure to show."""
+    log = ["journalctl", "-b", "-n", "20", "--no-pager", "-u", unit, "-o", "cat"]
     return subprocess.run(log, capture_output=True, text=True, check=False).stdout
 
 
