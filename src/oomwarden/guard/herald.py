@@ -101,10 +101,10 @@ class Herald:
                 times.append(max(self._next_at, self._not_before))
         return min(times, default=None)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a courier is out, or something is to be done soon."""
-        return self._courier is not None or self.due_at is not None
+    def rests(self, until: float) -> bool:
+        """Whether there is nothing to do before a moment, if nothing happens."""
+        due_at = self.due_at
+        return due_at is None or due_at > until
 
     def attend(self, ready: set[int], now: float) -> set[int]:
         """Do what is due; tell which of the descriptors that are ready are not ours."""

@@ -163,7 +163,12 @@ class Guard:
         now = clock()
         self._edges.notifier.feed(now)
         if self._may_sleep_on(seconds):
-            while not ready and not signals and self._quiet.lasts(self._level, now):
+            while (
+                not ready
+                and not signals
+                and self._herald.rests(now + seconds)
+                and self._quiet.lasts(self._level, now)
+            ):
                 self._wakeups["timer"] += 1
                 self._due_at = now + seconds
                 ready, signals = events.wait(seconds)
@@ -184,7 +189,6 @@ class Guard:
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
-            and not self._herald.is_busy
             and not self._scores.postponed
             and not self._order.is_in_force
         )

@@ -153,7 +153,7 @@ def alert(report: Report, heard: list[dict[str, Any]]) -> None:
     """Carried by the real courier, which systemd has started: from its sandbox into the network."""
     told = wait_for(lambda: heard, 2 * SECONDS)
     report.check("the alert arrives", told is not None, state("oomwarden-courier"))
-    document = heard[0] if heard else {"message": "", "attachments": []}
+    document: dict[str, Any] = heard[0] if heard else {"message": "", "attachments": []}
     report.check("with the incident", "oomwarden report 1" in document["message"], document)
     names = [each["filename"] for each in document["attachments"]]
     report.equal("and its report", names, ["oomwarden-incident-1.html"])
