@@ -20,7 +20,7 @@ from oomwarden.config.schema import Alerts, Config, Target, Way
 from oomwarden.guard.courier import Courier, Return
 from oomwarden.guard.herald import GATHER_SECONDS, Herald, Post
 from oomwarden.guard.recorder import Recorder
-from oomwarden.incidents.outbox import read_posted
+from oomwarden.incidents.outbox import has_outbox, read_posted
 from oomwarden.model import (
     Adjustment,
     Applied,
@@ -105,7 +105,8 @@ class Desk:
         while True:
             select.select([self.recorder], [], [], 0.2)
             self.recorder.attend()
-            posted = read_posted(str(path), 100) if path.exists() else []
+            # It may be there, and still without a shape.
+            posted = read_posted(str(path), 100) if has_outbox(str(path)) else []
             if len(posted) >= count:
                 return [each.alert for each in posted]
             assert time.monotonic() < deadline, posted
