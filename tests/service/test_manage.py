@@ -59,7 +59,7 @@ def test_all_files_are_written_before_the_guard_is_started(tmp_path: Path) -> No
         "systemd-sysusers",
         "systemd-tmpfiles",
     ]
-    assert notes.asked[2] == "systemctl daemon-reload"
+    assert notes.asked[2:4] == ["journalctl --update-catalog", "systemctl daemon-reload"]
     assert notes.asked[-1].startswith("systemctl restart oomwarden.service")
     assert {each.state for each in installed(host(tmp_path, notes), Manager.SYSTEMD)} == {"current"}
 
@@ -87,7 +87,7 @@ def test_uninstalling_leaves_nothing_of_ours(tmp_path: Path) -> None:
     removed = uninstall(host(tmp_path, notes), Manager.SYSTEMD)
 
     assert notes.asked[0].startswith("systemctl --quiet disable --now oomwarden.service")
-    assert len(removed) == 8
+    assert len(removed) == 9
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert uninstall(host(tmp_path, notes), Manager.SYSTEMD) == []
 

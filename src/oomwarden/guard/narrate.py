@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from oomwarden.alert import Kind
 from oomwarden.alerts.kinds import KINDS
+from oomwarden.guard import message_ids
 from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.model import (
     Adjustment,
@@ -110,13 +111,15 @@ def too_exempt(pool: Pool, most_percent: float) -> None:
 
 def left_to_others(subject: Subject) -> None:
     """Tell that somebody changed a score after us, and that it is theirs from now on."""
+    rule = subject.rule.name if subject.rule else ""
+    fields = {"MESSAGE_ID": message_ids.LEFT_TO_OTHERS, "OOMWARDEN_RULE": rule}
     log.info(
         "left to others: %s, rule %s: somebody changed %s to %d",
         subject.process,
-        subject.rule.name if subject.rule else "-",
+        rule or "-",
         subject.given.last if subject.given else "its score",
         subject.score,
-        extra={"fields": {"OOMWARDEN_RULE": subject.rule.name if subject.rule else ""}},
+        extra={"fields": fields},
     )
 
 
@@ -282,7 +285,8 @@ def unreachable(targets: Iterable[str]) -> None:
 
 def store_failed(why: str) -> None:
     """Tell that incidents cannot be written now."""
-    log.warning("incidents wait to be written: %s", printable(why))
+    fields = {"fields": {"MESSAGE_ID": message_ids.STORE_FAILED}}
+    log.warning("incidents wait to be written: %s", printable(why), extra=fields)
 
 
 def store_set_aside(path: str, why: str) -> None:

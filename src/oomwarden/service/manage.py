@@ -126,6 +126,7 @@ def install(host: Host, manager: Manager) -> list[str]:
         return written
     host.run(["systemd-sysusers", "/etc/sysusers.d/oomwarden.conf"])
     host.run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/oomwarden.conf"])
+    host.run(["journalctl", "--update-catalog"])
     host.run(["systemctl", "daemon-reload"])
     host.run(["systemctl", "--quiet", "enable", *STARTED])
     # A restart is an upgrade in place: the guard gives all back, and the new one begins anew.
@@ -160,8 +161,8 @@ def uninstall(host: Host, manager: Manager) -> list[str]:
     for file in there:
         (host.root / file.path).unlink()
     if manager is Manager.SYSTEMD:
+        host.run(["journalctl", "--update-catalog"])
         host.run(["systemctl", "daemon-reload"])
-        host.run(["systemctl", "reset-failed"])
     return [f"/{file.path}" for file in there]
 
 

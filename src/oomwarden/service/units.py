@@ -19,6 +19,8 @@ _PLACES = {
     "oomwarden-courier.timer": f"{UNITS}/oomwarden-courier.timer",
     "oomwarden.sysusers.conf": "etc/sysusers.d/oomwarden.conf",
     "oomwarden.tmpfiles.conf": "etc/tmpfiles.d/oomwarden.conf",
+    # The journal's catalog has no place in /etc.
+    "oomwarden.catalog": "usr/local/lib/systemd/catalog/oomwarden.catalog",
 }
 _OPENRC_PLACES = {"oomwarden.openrc": "etc/init.d/oomwarden"}
 
