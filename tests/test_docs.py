@@ -61,3 +61,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_metric_is_documented() -> None:
+    """Each name that the code can make is in the table, and no other."""
+    page = (ROOT / "docs/metrics.md").read_text()
+    code = (ROOT / "src/oomwarden/metrics.py").read_text()
+    made = set(re.findall(r'"(oomwarden_\w+)"', code))
+    made |= {f"oomwarden_{name}_bytes" for name in re.findall(r'\("(\w+_\w+)", "\w+_kib"', code)}
+
+    assert len(made) > 20
+    assert set(re.findall(r"`(oomwarden_\w+)`", page)) == made

@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _add_configuring(commands)
     _add_doctor(commands)
     _add_service(commands)
+    _add_metrics(commands)
     return tree
 
 
@@ -229,6 +230,16 @@ def _add_service(commands: _Commands[argparse.ArgumentParser]) -> None:
     state = parts.add_parser("status", help="whether it is installed, current and running")
     _add_format(state)
     state.set_defaults(command=_service_status)
+
+
+def _add_metrics(commands: _Commands[argparse.ArgumentParser]) -> None:
+    metrics = commands.add_parser("metrics", help="what Prometheus wants to know of the guard")
+    where = metrics.add_mutually_exclusive_group()
+    where.add_argument(
+        "--textfile", type=Path, metavar="FILE", help="replace this file, for node_exporter"
+    )
+    where.add_argument("--listen", metavar="ADDR", help="serve them at HOST:PORT until the end")
+    metrics.set_defaults(command=_metrics)
 
 
 def _add_config(command: argparse._ActionsContainer, what: str = "use this one file alone") -> None:
@@ -416,3 +427,9 @@ def _service_status(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.service import service_status
 
     return service_status(as_json=arguments.format == "json")
+
+
+def _metrics(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.metrics import metrics
+
+    return metrics(arguments.textfile, arguments.listen)
