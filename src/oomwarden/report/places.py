@@ -7,7 +7,7 @@ import re
 from oomwarden.policy.rules import unit_of
 
 _CONTAINER = re.compile(r"(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$")
-_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?$")
+_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?(?:$|:)")
 _PLAIN_UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 
 
