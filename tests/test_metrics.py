@@ -105,7 +105,12 @@ def test_kills_are_counted_by_scope_and_unit() -> None:
 
     found = values(families(None, [shop, again, unexplained], NOW))
 
-    assert found["oomwarden_kills_total"] == {("memcg", "shop.service"): 3, ("", ""): 4}
+    assert found["oomwarden_kills_total"] == {
+        ("memcg", "shop.service"): 3,
+        ("", ""): 4,
+        ("global", ""): 0,
+        ("memcg", ""): 0,
+    }
 
 
 def test_a_counter_is_there_before_its_first_kill() -> None:

@@ -220,13 +220,11 @@ def _of_log(kills: Mapping[str, Any] | None) -> Iterator[Family]:
 
 def _kills(incidents: Iterable[Listed]) -> Family:
     """Count the kills of this boot: a sum that only grows, until the next boot."""
-    counts: Counter[tuple[str, str]] = Counter()
+    # A counter that appears with its first kill has no increase for anybody to see.
+    counts: Counter[tuple[str, str]] = Counter({("global", ""): 0, ("memcg", ""): 0})
     for each in incidents:
         unit = unit_of(each.place or "") or ""
         counts[each.scope.value if each.scope else "", unit] += each.kills or each.counted
-    if not counts:
-        # A counter that appears with its first kill has no increase for anybody to see.
-        counts["global", ""] = counts["memcg", ""] = 0
     return Family(
         "oomwarden_kills_total",
         "Processes killed for want of memory in this boot, by whose memory it was and unit.",
