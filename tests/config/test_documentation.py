@@ -12,6 +12,7 @@ from oomwarden.config import kill_order, levels, parse, rules
 from oomwarden.config.compiled import Loaded
 from oomwarden.config.schema import (
     DEFAULT_MOST_EXEMPT_PERCENT,
+    DEFAULT_TREND_WINDOW_MS,
     DEFAULT_WINDOW_MS,
     Children,
     Counted,
@@ -66,6 +67,8 @@ def test_defaults_are_those_of_the_code() -> None:
     assert f"| `margin_percent` | {kill_order.DEFAULT_MARGIN_PERCENT} |" in PAGE
     assert f"default {DEFAULT_MOST_EXEMPT_PERCENT:g}" in PAGE
     assert f"| `window_ms` | {DEFAULT_WINDOW_MS} |" in PAGE
+    assert f"{DEFAULT_TREND_WINDOW_MS} for `exhausted_in_seconds`" in PAGE
+    assert f"{levels.CGROUPS_MAX} cgroups can be named" in PAGE
     assert f"{levels.WINDOW_MS_MIN} to {levels.WINDOW_MS_MAX}" in PAGE
     assert f"\u00d7 {levels.LEAVE_MEMORY}" in PAGE
     assert f"\u00f7 {1 / levels.LEAVE_PRESSURE:.0f}" in PAGE

@@ -169,25 +169,39 @@ def _levels() -> Schema:
 
 def _condition() -> Schema:
     many = {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1}
-    properties = dict.fromkeys(levels.COMBINED_KEYS, many)
+    properties: dict[str, Schema] = dict.fromkeys(levels.COMBINED_KEYS, many)
+    properties[levels.CGROUP_KEY] = {
+        "type": "string",
+        "pattern": r"^/[^*?\[]*[^*?\[/][^*?\[]*$",
+        "description": "Whose figures are meant: a cgroup's, in place of the machine's.",
+    }
     properties |= {metric.value: _threshold(metric) for metric in Metric}
     return {
         "description": "All that is given must hold.",
         **_object(properties),
-        "minProperties": 1,
+        "anyOf": [{"required": [key]} for key in levels.CONDITION_KEYS if key != levels.CGROUP_KEY],
     }
 
 
 def _threshold(metric: Metric) -> Schema:
-    limit = _SIZE if metric.is_size else _PERCENT
+    limit = _limit(metric)
     window = {
         "type": "integer",
         "minimum": levels.WINDOW_MS_MIN,
         "maximum": levels.WINDOW_MS_MAX,
     }
     properties = {"enter": limit, "leave": limit, "window_ms": window}
-    taken = [key for key in levels.THRESHOLD_KEYS if key != "window_ms" or metric.is_share]
+    taken = [key for key in levels.THRESHOLD_KEYS if key != "window_ms" or metric.has_window]
     return {"anyOf": [limit, _object({key: properties[key] for key in taken}, "enter")]}
+
+
+def _limit(metric: Metric) -> Schema:
+    if metric.is_size:
+        return _SIZE
+    if metric.is_percent:
+        return _PERCENT
+    is_time = metric is Metric.EXHAUSTED_IN_SECONDS
+    return _SECONDS if is_time else {"type": "number", "minimum": 0, "maximum": levels.HITS_MAX}
 
 
 def _object(properties: Schema, *required: str) -> Schema:

@@ -14,7 +14,13 @@ from pathlib import Path
 from oomwarden.config.candidates import candidates_to_rules, read_candidates
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.kill_order import read_kill_order
-from oomwarden.config.levels import COMBINED_KEYS, PERCENT_MAX, THRESHOLD_KEYS, read_levels
+from oomwarden.config.levels import (
+    CGROUP_KEY,
+    COMBINED_KEYS,
+    PERCENT_MAX,
+    THRESHOLD_KEYS,
+    read_levels,
+)
 from oomwarden.config.nodes import (
     Value,
     as_list,
@@ -136,8 +142,8 @@ def _identity(rule: Rule, at: Iterable[tuple[str, int]]) -> Rule:
 def _level_values(level: Level, item: Value) -> Iterator[PlacedValue]:
     keys = _keys_of(item, f"levels[{level.name}]")
     limits = zip(_thresholds(level.when), _limits(keys["when"]), strict=True)
-    for threshold, (metric, value) in limits:
-        yield from _threshold_values(metric, threshold, value)
+    for threshold, (metric, value, cgroup) in limits:
+        yield from _threshold_values(metric, threshold, value, cgroup)
     for key in ("hold_seconds", "leave_after_seconds"):
         path = f"levels[{level.name}].{key}"
         yield PlacedValue(path, _number(getattr(level, key)), _origin(keys.get(key)))
@@ -152,24 +158,33 @@ def _thresholds(condition: Condition) -> Iterator[Threshold]:
         yield from _thresholds(part)
 
 
-def _limits(value: Value) -> Iterator[tuple[Metric, Value]]:
-    """The values that those comparisons were made from, in the same order."""
-    for key, child in (as_mapping(value) or {}).items():
+def _limits(
+    value: Value, cgroup: Value | None = None
+) -> Iterator[tuple[Metric, Value, Value | None]]:
+    """The values that those comparisons were made from, in the same order, and their cgroup."""
+    keys = as_mapping(value) or {}
+    cgroup = keys.get(CGROUP_KEY, cgroup)
+    for key, child in keys.items():
         if key in COMBINED_KEYS:
             for part in as_list(child) or ():
-                yield from _limits(part)
-        else:
-            yield Metric(key), child
+                yield from _limits(part, cgroup)
+        elif key != CGROUP_KEY:
+            yield Metric(key), child, cgroup
 
 
-def _threshold_values(metric: Metric, threshold: Threshold, value: Value) -> Iterator[PlacedValue]:
+def _threshold_values(
+    metric: Metric, threshold: Threshold, value: Value, cgroup: Value | None
+) -> Iterator[PlacedValue]:
     written = (as_mapping(value) or {}) if is_mapping(value) else {"enter": value}
     for key in THRESHOLD_KEYS:
-        if key == "window_ms" and not metric.is_share:
+        if key == "window_ms" and not metric.has_window:
             continue
         number = getattr(threshold, key)
-        limit = _size(number) if metric.is_size else _number(number)
+        is_limit = key != "window_ms"
+        limit = _size(number) if metric.is_size and is_limit else _number(number)
         yield PlacedValue(f"{value.path}.{key}", limit, _origin(written.get(key)))
+    if threshold.cgroup is not None:
+        yield PlacedValue(f"{value.path}.{CGROUP_KEY}", threshold.cgroup, _origin(cgroup))
 
 
 def _rule_values(rule: Rule, item: Value | None) -> Iterator[PlacedValue]:

@@ -81,6 +81,7 @@ class Guard:
         self._options = options
         self._edges = edges
         self._roster = Roster(edges.processes, self._judge(config))
+        edges.senses.ask(config.levels)
         self._sample = edges.senses.sample(edges.clock())
         self._exemptions = Exemptions(edges.processes, self._sample.memory)
         self._scores = Scores(
@@ -172,6 +173,7 @@ class Guard:
         control, newborns, witness = self._edges.control, self._newborns, self._witness
         return (
             seconds >= max(self._ladder.window_seconds, QUIET_SECONDS)
+            and not self._ladder.is_deep
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
@@ -184,7 +186,8 @@ class Guard:
         if self._is_stopping or self._is_only_news(ready, now):
             return
         self._attend(ready, now)
-        sample = self._sample = self._edges.senses.sample(now)
+        is_calm = self._level.name == CALM
+        sample = self._sample = self._edges.senses.sample(now, is_calm=is_calm)
         self._level, transitions = advance(self._level, sample, self._ladder)
         self._chronicle.note(sample, self._level.name)
         for event in transitions:
@@ -355,6 +358,7 @@ class Guard:
         self._level = with_levels(self._level, self._ladder, ladder)
         self._ladder = ladder
         self._config = config
+        self._edges.senses.ask(config.levels)
         self._scores.use(config)
         self._roster.replace_judge(self._judge(config))
         self._scores.order({}, {})
