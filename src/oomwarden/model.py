@@ -279,6 +279,10 @@ class Sense(Enum):
     INCIDENTS = "incident store"
     RECLAIM = "reclaim counters"
     CGROUPS = "memory of cgroups"
+    ASK_KERNEL = "asking the kernel to kill"
+    PROCESS_SIGNALS = "signals to exactly one process"
+    MEMORY_RELEASE = "taking memory back of who was killed"
+    CGROUP_KILL = "killing a cgroup as a whole"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,18 @@ from oomwarden.config.load import load_config
 BAD = Path(__file__).with_name("bad")
 CASES = sorted(BAD.glob("*.yaml"))
 READERS = (
-    *("document", "kill_order", "levels", "load", "merge", "nodes", "parse", "rules", "shadow"),
+    *(
+        "document",
+        "kill_order",
+        "last_resort",
+        "levels",
+        "load",
+        "merge",
+        "nodes",
+        "parse",
+        "rules",
+        "shadow",
+    ),
 )
 REPORTERS = {"error", "warning", "_RefusedError"}
 

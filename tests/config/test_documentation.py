@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from oomwarden.config import kill_order, levels, parse, rules
+from oomwarden.config import kill_order, last_resort, levels, parse, rules
 from oomwarden.config.compiled import Loaded
 from oomwarden.config.schema import (
     DEFAULT_MOST_EXEMPT_PERCENT,
     DEFAULT_TREND_WINDOW_MS,
     DEFAULT_WINDOW_MS,
+    Action,
     Children,
     Counted,
     Metric,
@@ -46,6 +47,7 @@ def test_examples_load(load_text: LoadText, tmp_path: Path, example: str) -> Non
         *levels.LEVEL_KEYS,
         *levels.THRESHOLD_KEYS,
         *kill_order.KILL_ORDER_KEYS,
+        *last_resort.LAST_RESORT_KEYS,
         *Metric,
     ],
 )
@@ -54,7 +56,7 @@ def test_every_key_has_its_line(key: str) -> None:
     assert re.search(rf"^(\| `{key}` \||## {key}$)", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("word", [*Children, *Counted, rules.TRUST_NONE, rules.ONLY_MAIN])
+@pytest.mark.parametrize("word", [*Children, *Counted, *Action, rules.TRUST_NONE, rules.ONLY_MAIN])
 def test_every_word_is_explained(word: str) -> None:
     """A value that is one of several can be looked up, too."""
     assert f"`{word}`" in PAGE
@@ -65,6 +67,10 @@ def test_defaults_are_those_of_the_code() -> None:
     assert f"| `hold_seconds` | {levels.DEFAULT_HOLD_SECONDS} |" in PAGE
     assert f"| `leave_after_seconds` | {levels.DEFAULT_LEAVE_AFTER_SECONDS} |" in PAGE
     assert f"| `margin_percent` | {kill_order.DEFAULT_MARGIN_PERCENT} |" in PAGE
+    assert f"| `after_seconds` | {last_resort.DEFAULT_AFTER_SECONDS} |" in PAGE
+    assert f"| `grace_seconds` | {last_resort.DEFAULT_GRACE_SECONDS} |" in PAGE
+    assert f"| `cooldown_seconds` | {last_resort.DEFAULT_COOLDOWN_SECONDS} |" in PAGE
+    assert f"| `at_most` | {last_resort.DEFAULT_AT_MOST} |" in PAGE
     assert f"default {DEFAULT_MOST_EXEMPT_PERCENT:g}" in PAGE
     assert f"| `window_ms` | {DEFAULT_WINDOW_MS} |" in PAGE
     assert f"{DEFAULT_TREND_WINDOW_MS} for `exhausted_in_seconds`" in PAGE

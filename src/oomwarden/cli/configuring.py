@@ -114,7 +114,7 @@ def show(config_file: Path | None, *, as_json: bool) -> int:
         "# Rules, in the order in which they are tried: the first match wins",
         *_aligned(rules),
         "",
-        "# The kill order, if any, and what may be exempt from every kill",
+        "# The kill order and last resorts, if any, and what may be exempt from every kill",
         *_aligned(rest),
     ):
         say(printable(line))

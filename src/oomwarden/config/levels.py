@@ -101,7 +101,7 @@ def read_condition(value: Value, cgroup: str | None = None) -> Condition | None:
         return None
     named = keys.pop(CGROUP_KEY, None)
     if named is not None:
-        cgroup = _read_cgroup(named)
+        cgroup = read_cgroup_path(named)
     if not keys and len(value.node.value) == (named is not None):
         known = ", ".join(key for key in CONDITION_KEYS if key != CGROUP_KEY)
         value.error(f"never holds: give at least one of {known}")
@@ -163,7 +163,7 @@ def default_leave(metric: Metric, enter: float) -> float:
     return min(leave, PERCENT_MAX) if metric.is_percent else leave
 
 
-def _read_cgroup(value: Value) -> str | None:
+def read_cgroup_path(value: Value) -> str | None:
     """The path of one cgroup below the root."""
     path = as_text(value)
     if path is None:
@@ -171,7 +171,7 @@ def _read_cgroup(value: Value) -> str | None:
     if not path.startswith("/"):
         value.error(f"{shown(path)} must begin with '/': paths are as in /proc/PID/cgroup")
     elif not path.strip("/"):
-        value.error("'/' is the whole machine: leave 'cgroup' out")
+        value.error("'/' is the whole machine: leave it out")
     elif any(part in {"", ".", ".."} for part in path.strip("/").split("/")):
         value.error(f"{shown(path)} is no path of a cgroup: paths are as in /proc/PID/cgroup")
     elif any(wild in path for wild in "*?["):

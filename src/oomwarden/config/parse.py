@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from oomwarden.config.document import compose
 from oomwarden.config.kill_order import KillOrderDraft, read_kill_order
+from oomwarden.config.last_resort import LastResortDraft, read_last_resort
 from oomwarden.config.levels import PERCENT_MAX, LevelList, read_levels
 from oomwarden.config.nodes import Value, as_mapping, as_number, as_text, is_empty
 from oomwarden.config.rules import RuleList, UidOf, read_rules
 from oomwarden.errors import Problem
 
-KEYS = ("rules", "levels", "candidates", "kill_order", "most_exempt_percent")
+KEYS = ("rules", "levels", "candidates", "kill_order", "most_exempt_percent", "last_resort")
 MOST_EXEMPT_MIN = 1
 
 
@@ -34,6 +35,7 @@ class Part:
     candidates: Candidates | None = None
     kill_order: KillOrderDraft | None = None
     most_exempt_percent: float | None = None
+    last_resort: tuple[LastResortDraft, ...] | None = None
 
 
 def parse_part(data: bytes, file: str, uid_of: UidOf) -> Part:
@@ -52,6 +54,7 @@ def parse_part(data: bytes, file: str, uid_of: UidOf) -> Part:
         candidates=_read_candidates(keys["candidates"]) if "candidates" in keys else None,
         kill_order=read_kill_order(keys["kill_order"]) if "kill_order" in keys else None,
         most_exempt_percent=_read_most_exempt(keys),
+        last_resort=read_last_resort(keys["last_resort"]) if "last_resort" in keys else None,
     )
 
 

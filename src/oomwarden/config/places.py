@@ -14,6 +14,7 @@ from pathlib import Path
 from oomwarden.config.candidates import candidates_to_rules, read_candidates
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.kill_order import read_kill_order
+from oomwarden.config.last_resort import LAST_RESORT_KEYS, read_last_resort
 from oomwarden.config.levels import (
     CGROUP_KEY,
     COMBINED_KEYS,
@@ -42,6 +43,7 @@ from oomwarden.config.schema import (
     Condition,
     Config,
     KillOrder,
+    LastResort,
     Level,
     Metric,
     Origin,
@@ -78,6 +80,7 @@ class _Written:
     rules: dict[Rule, Value | None] = field(default_factory=dict)
     kill_orders: dict[KillOrder, Value] = field(default_factory=dict)
     most_exempt: Value | None = None
+    last_resorts: dict[LastResort, Value] = field(default_factory=dict)
 
 
 def placed_values(config: Config) -> tuple[PlacedValue, ...]:
@@ -102,6 +105,10 @@ def placed_values(config: Config) -> tuple[PlacedValue, ...]:
         if config.kill_order not in written.kill_orders:
             raise _changed(config.kill_order.origin)
         values += _kill_order_values(config.kill_order, written.kill_orders[config.kill_order])
+    for resort in config.last_resort:
+        if resort not in written.last_resorts:
+            raise _changed(resort.origin)
+        values += _last_resort_values(resort, written.last_resorts[resort])
     values.append(_most_exempt_value(config.most_exempt_percent, written.most_exempt))
     return tuple(values)
 
@@ -127,6 +134,12 @@ def _read(file: str, written: _Written) -> None:
         written.rules[_identity(draft.rule, at)] = item
     if "kill_order" in keys and (order := read_kill_order(keys["kill_order"]).kill_order):
         written.kill_orders[order] = keys["kill_order"]
+    if "last_resort" in keys:
+        resorts = read_last_resort(keys["last_resort"])
+        items = (as_mapping(keys["last_resort"]) or {}).values()
+        for resort, item in zip(resorts, items, strict=True):
+            if resort.last_resort is not None:
+                written.last_resorts[resort.last_resort] = item
     written.most_exempt = keys.get("most_exempt_percent", written.most_exempt)
 
 
@@ -232,6 +245,22 @@ def _kill_order_values(kill_order: KillOrder, item: Value) -> Iterator[PlacedVal
     margin_percent = _number(kill_order.margin_percent)
     origin = _origin(keys.get("margin_percent"))
     yield PlacedValue("kill_order.margin_percent", margin_percent, origin)
+
+
+def _last_resort_values(resort: LastResort, item: Value) -> Iterator[PlacedValue]:
+    path = f"last_resort.{resort.level}"
+    keys = as_mapping(item) or {}
+    for key in LAST_RESORT_KEYS:
+        if key == "never":
+            continue
+        value = getattr(resort, key)
+        if value is not None:
+            shown = str(value) if isinstance(value, str) else _number(value)
+            yield PlacedValue(f"{path}.{key}", shown, _origin(keys.get(key)))
+    for name, value in zip(
+        resort.never, one_or_many(keys["never"]) if "never" in keys else (), strict=True
+    ):
+        yield PlacedValue(value.path, name, _origin(value))
 
 
 def _most_exempt_value(percent: float, value: Value | None) -> PlacedValue:

@@ -261,6 +261,36 @@ class KillOrder:
     origin: Origin
 
 
+class Action(StrEnum):
+    """What a last resort does to the process that is ranked first."""
+
+    KERNEL_OOM = "kernel-oom"
+    """Ask the kernel's own OOM killer to choose, by the ranking; or SIGKILL where it cannot be."""
+    TERMINATE = "terminate"
+    """SIGTERM, and no more."""
+    TERMINATE_THEN_KERNEL_OOM = "terminate-then-kernel-oom"
+    """SIGTERM, and after ``grace_seconds`` what ``kernel-oom`` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastResort:
+    """What is done once a level has held for so long, and how often at most.
+
+    ``within`` is a cgroup outside of which nobody is acted on, ``never`` are names of rules
+    whose processes are not. ``at_most`` is in an hour.
+    """
+
+    level: str
+    after_seconds: float
+    action: Action
+    grace_seconds: float
+    cooldown_seconds: float
+    at_most: int
+    within: str | None
+    never: tuple[str, ...]
+    origin: Origin
+
+
 DEFAULT_MOST_EXEMPT_PERCENT = 50.0
 
 
@@ -277,3 +307,5 @@ class Config:
     kill_order: KillOrder | None = None
     most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
     """Which part of memory, or of a cgroup's limit, processes at -1000 may hold together."""
+    last_resort: tuple[LastResort, ...] = ()
+    """What is done at which level, in the order of the levels; nothing where it is empty."""

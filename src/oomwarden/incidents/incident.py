@@ -17,6 +17,8 @@ class Accounted(StrEnum):
     """Read in the kernel log after the fact: the guard was not running when it happened."""
     UNEXPLAINED = "unexplained"
     """Counted by the kernel, and not in the log that could be read."""
+    OURS = "by oomwarden"
+    """Done by the guard itself, as a last resort: the kernel has not counted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,26 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the guard did, as a last resort, to bring a kill about.
+
+    ``action`` is ``kernel-oom`` (it asked the kernel to choose), ``kill`` (SIGKILL), ``kill-unit``
+    (the whole cgroup) or ``terminate`` (SIGTERM). The condition of ``level`` had held for
+    ``held_seconds``; ``why`` is how the machine stood. ``expected_pid`` was ranked first.
+    ``before_seconds`` is how long before the kill it asked. ``origin`` is where that is configured.
+    """
+
+    action: str
+    level: str
+    held_seconds: float
+    why: str
+    expected_pid: int
+    expected_comm: str
+    before_seconds: float = 0.0
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """Everything that is kept. ``key`` is the same however often the same log is read.
 
@@ -106,7 +128,8 @@ class Incident:
     which one it was (``/proc/vmstat``, or a cgroup path). ``level`` was in force, with
     ``level_seconds`` since it was entered. ``predicted`` was ranked ``predicted_seconds``
     before. ``lost_records`` had been overwritten in the kernel's ring before we could read.
-    ``left_out`` says what was there and is not kept, because it was too much.
+    ``left_out`` says what was there and is not kept, because it was too much. ``asked`` is what
+    the guard did to bring it about, None where it did nothing.
     """
 
     key: str
@@ -129,3 +152,4 @@ class Incident:
     page_kib: int | None = None
     lost_records: int = 0
     left_out: tuple[str, ...] = ()
+    asked: Asked | None = None

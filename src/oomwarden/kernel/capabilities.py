@@ -11,6 +11,8 @@ class Capability(IntEnum):
 
     DAC_OVERRIDE = 1
     """Write to the scores of other users' processes."""
+    KILL = 5
+    """Send signals to processes of other users."""
     NET_ADMIN = 12
     """Listen to the proc connector."""
     IPC_LOCK = 14
