@@ -17,7 +17,8 @@ from tests.guard.helpers import HERE, Script, config, guard, no_trigger, rule
 from oomwarden.config.schema import Action, Config, LastResort
 from oomwarden.guard.actors import Actors
 from oomwarden.guard.claims import Claims
-from oomwarden.guard.last_resort import Act, LastResorts, Surroundings
+from oomwarden.guard.last_resort import LastResorts
+from oomwarden.guard.resort import Act, Surroundings
 from oomwarden.guard.senses import Senses
 from oomwarden.incidents.incident import Asked
 from oomwarden.kernel.processes import ProcessTable

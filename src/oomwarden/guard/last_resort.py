@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from oomwarden.config.schema import Action, Config, Counted, LastResort, Rule
 from oomwarden.guard import narrate
@@ -17,12 +16,11 @@ from oomwarden.guard.actors import Actors
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.control import Json
 from oomwarden.guard.formula import formula_here
-from oomwarden.guard.senses import Senses
+from oomwarden.guard.resort import Act, Surroundings
 from oomwarden.incidents.incident import Asked
 from oomwarden.kernel.cgroup import limit_of, pids_in
 from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.process_memory import read_memory
-from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Process, ProcessId, Sample
 from oomwarden.policy.badness import (
     INIT_PID,
@@ -51,30 +49,6 @@ WATCH_SECONDS = 0.1
 """How often it is looked whether somebody has ended, and whether memory comes back."""
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One act, done: on whom, with what, and what it took."""
-
-    asked: Asked
-    process: Process
-    ranked: Ranked
-    rule: str | None
-    within: str | None
-    cgroup: str | None
-    uid: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Whom the last resort asks. ``rules`` has who holds each pid, ``started`` who is here."""
-
-    processes: ProcessTable
-    senses: Senses
-    clock: Callable[[], float]
-    started: Mapping[int, int]
-    rules: Mapping[int, Rule]
 
 
 class LastResorts:

@@ -24,6 +24,7 @@ from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.reload import Reload
+from oomwarden.guard.resort import Act, Resort, Surroundings
 from oomwarden.guard.roster import Change, Judge, Roster
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scores import Scores
@@ -37,11 +38,6 @@ from oomwarden.model import ProcessId, Sense
 from oomwarden.policy.cadence import sleep_seconds
 from oomwarden.policy.exempt import Pool
 from oomwarden.policy.level import Ladder, LevelState, advance, with_levels
-
-# For mypy alone: it is loaded only where a last resort is configured.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from oomwarden.guard.last_resort import Act, LastResorts
 
 REPLAN_SECONDS = 1.0
 """How often all is planned anew while a level holds, though nothing else has happened."""
@@ -115,7 +111,10 @@ class Guard:
         self._newborns: Newborns | None = None
         self._due_at = 0.0
         self._replanned_at = 0.0
-        self._resorts = self._last_resorts(config)
+        rules, started = self._roster.rules, self._roster.started
+        around = Surroundings(edges.processes, edges.senses, edges.clock, started, rules)
+        self._resort = Resort(around, self._scene.claims, self._put_down, dry_run=options.dry_run)
+        self._resort.use(config)
         self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
 
     def run(self) -> None:
@@ -147,17 +146,13 @@ class Guard:
             self._reload.close()
             if self._witness is not None:
                 self._witness.close(self._level, edges.clock())
-            if self._resorts is not None:
-                self._resorts.close()
+            self._resort.close()
 
     def _wait(self) -> tuple[set[int], float]:
         """Sleep until something happens; tell what is ready, and the time."""
         sample = self._sample
         seconds = sleep_seconds(self._level, sample, self._ladder, self._triggered_at)
-        resorts = self._resorts
-        due_at = resorts.due_at(sample.at_monotonic) if resorts is not None else None
-        if due_at is not None:
-            seconds = max(min(seconds, due_at - sample.at_monotonic), 0.0)
+        seconds = self._resort.most_seconds(seconds, sample.at_monotonic)
         until = self._due_at = sample.at_monotonic + seconds
         for source in (self._newborns, self._witness):
             if source is not None and source.due_at is not None:
@@ -186,7 +181,7 @@ class Guard:
         return (
             seconds >= max(self._ladder.window_seconds, QUIET_SECONDS)
             and not self._ladder.is_deep
-            and (self._resorts is None or self._resorts.is_at_rest)
+            and self._resort.is_at_rest
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
@@ -223,9 +218,8 @@ class Guard:
         elif changes or self._scores.postponed:
             ids = {change.process.id for change in changes}
             self._apply(ids | self._scores.postponed, now)
-        if self._resorts is not None:
-            # With the scores of this level in force, by which the kernel chooses.
-            self._resorts.attend(self._level, sample)
+        # With the scores of this level in force, by which the kernel chooses.
+        self._resort.attend(self._level, sample)
         self._chronicle.survey(self._roster.started, self._roster.rules, now)
         if self._witness is not None:
             is_time = bool(transitions) or self._roster.has_reconciled
@@ -375,32 +369,11 @@ class Guard:
         self._ladder = ladder
         self._config = config
         self._edges.senses.ask(config.levels)
-        if self._resorts is not None:
-            self._resorts.use(config)
-        else:
-            self._resorts = self._last_resorts(config)
+        self._resort.use(config)
         self._scores.use(config)
         self._roster.replace_judge(self._judge(config))
         self._scores.order({}, {})
         self._order = Order(self._edges.processes, self._judge(config), config)
-
-    def _last_resorts(self, config: Config) -> LastResorts | None:
-        """Have what a last resort takes, where one is configured."""
-        if not config.last_resort:
-            return None
-        from oomwarden.guard.last_resort import LastResorts, Surroundings
-
-        edges = self._edges
-        around = Surroundings(
-            processes=edges.processes,
-            senses=edges.senses,
-            clock=edges.clock,
-            started=self._roster.started,
-            rules=self._roster.rules,
-        )
-        return LastResorts(
-            config, around, self._scene.claims, self._put_down, dry_run=self._options.dry_run
-        )
 
     def _put_down(self, act: Act, now: float) -> None:
         if self._witness is not None:
@@ -421,7 +394,7 @@ class Guard:
             "processes": len(self._roster),
             "rules": status.rules_status(self._scores, self._config, self._level.name),
             "kill_order": status.order_status(self._order, self._config),
-            "last_resort": self._resorts.status(now) if self._resorts is not None else [],
+            "last_resort": self._resort.status(now),
             "exempt": status.exempt_status(self._exemptions.pools),
             "adjustments": status.adjustments_status(self._scores, self._refused),
             "senses": status.senses_status(self._edges.senses.states.values()),

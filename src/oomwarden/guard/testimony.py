@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from oomwarden.guard.resort import Act
 from oomwarden.guard.scene import Scene, Stand
-from oomwarden.incidents.incident import Accounted, Asked, Incident
+from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kernel.boot import Boot
 from oomwarden.kill import Episode, Kill, Scope
-from oomwarden.policy.badness import Candidate
 
 MACHINE = "/proc/vmstat"
 """The counter of kills on the whole machine."""
@@ -93,28 +93,24 @@ def with_past(incident: Incident, scene: Scene, stand: Stand, at: float) -> Inci
     )
 
 
-def of_act(  # noqa: PLR0913 - they are the incident
-    asked: Asked,
-    candidate: Candidate,
+def of_act(
+    act: Act,
     boot: Boot,
     at_unix: float,
-    *,
     since_boot_us: int,
-    cgroup: str | None,
-    within: str | None,
-    uid: int | None,
     rss_parts_kib: tuple[int, int, int] | None,
 ) -> Incident:
     """Put down a kill of our own, of which the kernel's log has nothing."""
+    candidate, within = act.ranked.candidate, act.within
     process, memory = candidate.process, candidate.memory
     anon, file, shmem = rss_parts_kib or (memory.rss_kib, None, None)
     kill = Kill(
         pid=process.id.pid,
         comm=process.comm,
-        uid=uid,
+        uid=act.uid,
         scope=Scope.GLOBAL if within is None else Scope.MEMCG,
         memcg=within,
-        task_memcg=cgroup,
+        task_memcg=act.cgroup,
         anon_rss_kib=anon,
         file_rss_kib=file,
         shmem_rss_kib=shmem,
@@ -130,5 +126,5 @@ def of_act(  # noqa: PLR0913 - they are the incident
         episode=Episode(kills=(kill,), scope=kill.scope, memcg=within),
         kernel_release=boot.release,
         page_kib=boot.page_kib,
-        asked=asked,
+        asked=act.asked,
     )

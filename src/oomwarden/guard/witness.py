@@ -18,6 +18,7 @@ from oomwarden.guard.control import Json
 from oomwarden.guard.events import Events
 from oomwarden.guard.kernel_log import KernelLog
 from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, SetAside
+from oomwarden.guard.resort import Act
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
@@ -40,11 +41,6 @@ from oomwarden.kernel.process_memory import read_rss_parts
 from oomwarden.kill import Episode
 from oomwarden.model import Sense
 from oomwarden.policy.level import LevelState
-
-# For mypy alone: it is loaded only where a last resort is configured.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from oomwarden.guard.last_resort import Act
 
 COUNT_SECONDS = 5.0
 """How often the kernel's counter is read under pressure. Reading it takes 25 us: not at rest."""
@@ -174,18 +170,10 @@ class Witness:
 
     def put_down(self, act: Act, level: LevelState, now: float) -> None:
         """Have an act of our own recorded of which the kernel's log will not tell."""
-        pid = act.process.id.pid
-        incident = of_act(
-            act.asked,
-            act.ranked.candidate,
-            self._boot,
-            self._sources.unix_clock(),
-            since_boot_us=self._log.kernel_us(now) if self._log is not None else int(now * _US),
-            cgroup=act.cgroup,
-            within=act.within,
-            uid=act.uid,
-            rss_parts_kib=read_rss_parts(self._sources.root, pid),
-        )
+        since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
+        parts = read_rss_parts(self._sources.root, act.process.id.pid)
+        unix = self._sources.unix_clock()
+        incident = of_act(act, self._boot, unix, since_boot_us, parts)
         stand = self._scene.stand(level, now)
         self._record(with_past(incident, self._scene, stand, now), {}, 1)
 
