@@ -10,11 +10,11 @@ import pytest
 
 from oomwarden.config import kill_order, last_resort, levels, parse, rules
 from oomwarden.config.compiled import Loaded
+from oomwarden.config.resorts import Action
 from oomwarden.config.schema import (
     DEFAULT_MOST_EXEMPT_PERCENT,
     DEFAULT_TREND_WINDOW_MS,
     DEFAULT_WINDOW_MS,
-    Action,
     Children,
     Counted,
     Metric,

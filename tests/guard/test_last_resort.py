@@ -14,13 +14,14 @@ import pytest
 from tests.conftest import Machine
 from tests.guard.helpers import HERE, Script, config, guard, no_trigger, rule
 
-from oomwarden.config.schema import Action, Config, LastResort
+from oomwarden.config.resorts import Action, LastResort
+from oomwarden.config.schema import Config
 from oomwarden.guard.actors import Actors
+from oomwarden.guard.acts import Act, Surroundings
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.last_resort import LastResorts
-from oomwarden.guard.resort import Act, Surroundings
 from oomwarden.guard.senses import Senses
-from oomwarden.incidents.incident import Asked
+from oomwarden.incidents.asked import Asked
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.kill import Episode, Kill
 from oomwarden.model import Process, ProcessId, Sense

@@ -11,7 +11,8 @@ from tests.guard.helpers import HERE, no_trigger
 from oomwarden.config.schema import AllOf, Level, Metric, Threshold
 from oomwarden.errors import UnsupportedError
 from oomwarden.guard.senses import Senses
-from oomwarden.model import ReclaimCounts, Sense
+from oomwarden.model import Sense
+from oomwarden.model_deep import ReclaimCounts
 
 
 def test_a_sample_has_memory_and_pressure(machine: Machine) -> None:

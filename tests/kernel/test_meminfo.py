@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from oomwarden.errors import UnsupportedError
 from oomwarden.kernel.meminfo import MeminfoFile, parse_held, parse_meminfo
-from oomwarden.model import Held, Memory
+from oomwarden.model import Memory
+from oomwarden.model_deep import Held
 
 if TYPE_CHECKING:
     from tests.conftest import Machine

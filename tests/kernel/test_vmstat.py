@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from oomwarden.kernel.vmstat import VmstatFile, parse_reclaim
-from oomwarden.model import ReclaimCounts
+from oomwarden.model_deep import ReclaimCounts
 
 if TYPE_CHECKING:
     from tests.conftest import Machine

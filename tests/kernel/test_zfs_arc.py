@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oomwarden.kernel.zfs_arc import parse_arcstats, read_arc
-from oomwarden.model import ArcCache
+from oomwarden.model_deep import ArcCache
 
 if TYPE_CHECKING:
     from tests.conftest import Machine

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from oomwarden.kernel.zram import read_zram
-from oomwarden.model import Zram
+from oomwarden.model_deep import Zram
 
 if TYPE_CHECKING:
     from tests.conftest import Machine

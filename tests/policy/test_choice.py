@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.policy.playbook import HERE
 
-from oomwarden.config.schema import Action, LastResort
+from oomwarden.config.resorts import Action, LastResort
 from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate, Ranked, rank
 from oomwarden.policy.choice import choose

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.playbook import HERE, moderate
 
-from oomwarden.config.schema import Action, LastResort
+from oomwarden.config.resorts import Action, LastResort
 from oomwarden.policy.last_resort import (
     HOUR_SECONDS,
     RETRY_SECONDS,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.policy.playbook import SWAP_TOTAL_KIB, TOTAL_KIB, moderate, sample
 
-from oomwarden.model import ArcCache, CgroupMemory, Deep, Sample, Zram
+from oomwarden.model import Sample
+from oomwarden.model_deep import ArcCache, CgroupMemory, Deep, Zram
 from oomwarden.policy.reserves import (
     left_kib,
     left_of_cgroup_kib,

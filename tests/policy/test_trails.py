@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.policy.playbook import TOTAL_KIB, Play, level, moderate, sample
 
 from oomwarden.config.schema import AllOf, Metric, Threshold
-from oomwarden.model import CgroupMemory, Deep, Held, Psi, PsiLine, ReclaimCounts, Sample
+from oomwarden.model import Psi, PsiLine, Sample
+from oomwarden.model_deep import CgroupMemory, Deep, Held, ReclaimCounts
 from oomwarden.policy.cadence import sleep_seconds
 from oomwarden.policy.level import Ladder, LevelState, advance
 from oomwarden.policy.trails import NO_TRAILS, Point, courses, exhausted_in_seconds, follow, rate

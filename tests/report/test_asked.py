@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.document import decode, encode
-from oomwarden.incidents.incident import Accounted, Asked, Incident
+from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.report.document import report_document
 from oomwarden.report.summary import summarise

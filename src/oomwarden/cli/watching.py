@@ -37,7 +37,8 @@ from oomwarden.kernel.processes import ProcessTable
 from oomwarden.kernel.psi import PsiFile
 from oomwarden.kernel.zfs_arc import read_arc
 from oomwarden.kernel.zram import read_zram
-from oomwarden.model import Deep, Memory, Process, ProcessId, Psi, Sample
+from oomwarden.model import Memory, Process, ProcessId, Psi, Sample
+from oomwarden.model_deep import Deep
 from oomwarden.policy.badness import Candidate, Ranked, rank, total_pages
 from oomwarden.policy.reserves import left_kib
 from oomwarden.policy.trails import Point, exhausted_in_seconds

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from oomwarden.config import kill_order, last_resort, levels, nodes, parse, rules
+from oomwarden.config.resorts import Action
 from oomwarden.config.schema import (
     ANY_OTHER,
     CALM,
     DEFAULT_MOST_EXEMPT_PERCENT,
     SCORE_MAX,
     SCORE_MIN,
-    Action,
     Children,
     Counted,
     Metric,

@@ -17,7 +17,8 @@ from oomwarden.config.nodes import (
     required,
     shown,
 )
-from oomwarden.config.schema import Action, LastResort, Origin
+from oomwarden.config.resorts import Action, LastResort
+from oomwarden.config.schema import Origin
 
 LAST_RESORT_KEYS = (
     *("after_seconds", "action", "grace_seconds", "cooldown_seconds"),

@@ -31,6 +31,7 @@ from oomwarden.config.nodes import (
     is_mapping,
     one_or_many,
 )
+from oomwarden.config.resorts import LastResort
 from oomwarden.config.rules import (
     MATCH_KEYS,
     ONLY_MAIN,
@@ -43,7 +44,6 @@ from oomwarden.config.schema import (
     Condition,
     Config,
     KillOrder,
-    LastResort,
     Level,
     Metric,
     Origin,

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.config.resorts import LastResort
+
 SCORE_MIN = -1000
 """The lowest ``oom_score_adj``: exempt from the OOM killer (include/uapi/linux/oom.h)."""
 
@@ -258,36 +263,6 @@ class KillOrder:
     from_level: str
     order: tuple[str, ...]
     margin_percent: float
-    origin: Origin
-
-
-class Action(StrEnum):
-    """What a last resort does to the process that is ranked first."""
-
-    KERNEL_OOM = "kernel-oom"
-    """Ask the kernel's own OOM killer to choose, by the ranking; or SIGKILL where it cannot be."""
-    TERMINATE = "terminate"
-    """SIGTERM, and no more."""
-    TERMINATE_THEN_KERNEL_OOM = "terminate-then-kernel-oom"
-    """SIGTERM, and after ``grace_seconds`` what ``kernel-oom`` does."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastResort:
-    """What is done once a level has held for so long, and how often at most.
-
-    ``within`` is a cgroup outside of which nobody is acted on, ``never`` are names of rules
-    whose processes are not. ``at_most`` is in an hour.
-    """
-
-    level: str
-    after_seconds: float
-    action: Action
-    grace_seconds: float
-    cooldown_seconds: float
-    at_most: int
-    within: str | None
-    never: tuple[str, ...]
     origin: Origin
 
 

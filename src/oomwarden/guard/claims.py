@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from oomwarden.incidents.incident import Asked
 from oomwarden.kill import Episode, Kill
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.incidents.asked import Asked
 
 WAIT_SECONDS = 30.0
 """The kernel's worker may be late, and its log is read a moment later."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What was asked for, and when."""
-
-    asked: Asked
-    at: float
 
 
 class Claims:
@@ -24,13 +20,13 @@ class Claims:
 
     def __init__(self) -> None:
         """Have asked for nothing."""
-        self._requests: list[_Request] = []
+        self._requests: list[tuple[float, Asked]] = []
         self.killed_pid: int | None = None
         """Who was killed at our last request, once that was read in the log."""
 
     def ask(self, asked: Asked, now: float) -> None:
         """Remember a request, the moment before it is made."""
-        self._requests.append(_Request(asked, now))
+        self._requests.append((now, asked))
         self.killed_pid = None
 
     def withdraw(self) -> None:
@@ -41,17 +37,18 @@ class Claims:
     def hear(self, kill: Kill, now: float) -> None:
         """Take note of a kill as its line is read; one without a request is somebody else's."""
         is_manual = kill.order == -1
-        if is_manual and any(now - each.at < WAIT_SECONDS for each in self._requests):
+        if is_manual and any(now - at < WAIT_SECONDS for at, _ in self._requests):
             self.killed_pid = kill.pid
 
     def claim(self, episode: Episode, at: float) -> Asked | None:
         """Tell what we had done to bring this about, ``at`` that time; None: nothing."""
-        self._requests = [each for each in self._requests if at - each.at < WAIT_SECONDS]
+        self._requests = [each for each in self._requests if at - each[0] < WAIT_SECONDS]
         if not episode.is_manual:
             return None
         for request in self._requests:
+            asked_at, asked = request
             # The log's clock and ours differ by some milliseconds.
-            if request.at <= at + 1.0:
+            if asked_at <= at + 1.0:
                 self._requests.remove(request)
-                return replace(request.asked, before_seconds=round(max(at - request.at, 0.0), 3))
+                return replace(asked, before_seconds=round(max(at - asked_at, 0.0), 3))
         return None

@@ -15,7 +15,8 @@ from oomwarden.kernel.meminfo import MeminfoFile
 from oomwarden.kernel.vmstat import VmstatFile
 from oomwarden.kernel.zfs_arc import read_arc
 from oomwarden.kernel.zram import read_zram
-from oomwarden.model import Deep, Sense
+from oomwarden.model import Sense
+from oomwarden.model_deep import Deep
 
 _PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 _LEFT = {Metric.LEFT, Metric.LEFT_PERCENT, Metric.EXHAUSTED_IN_SECONDS}

@@ -10,14 +10,15 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
-from oomwarden.config.schema import Action, Config, Counted, LastResort, Rule
+from oomwarden.config.resorts import Action, LastResort
+from oomwarden.config.schema import Config, Counted, Rule
 from oomwarden.guard import narrate
 from oomwarden.guard.actors import Actors
+from oomwarden.guard.acts import Act, Surroundings
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.control import Json
 from oomwarden.guard.formula import formula_here
-from oomwarden.guard.resort import Act, Surroundings
-from oomwarden.incidents.incident import Asked
+from oomwarden.incidents.asked import Asked
 from oomwarden.kernel.cgroup import limit_of, pids_in
 from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.process_memory import read_memory

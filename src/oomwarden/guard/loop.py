@@ -24,7 +24,7 @@ from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.reload import Reload
-from oomwarden.guard.resort import Act, Resort, Surroundings
+from oomwarden.guard.resort import Resort
 from oomwarden.guard.roster import Change, Judge, Roster
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scores import Scores
@@ -38,6 +38,12 @@ from oomwarden.model import ProcessId, Sense
 from oomwarden.policy.cadence import sleep_seconds
 from oomwarden.policy.exempt import Pool
 from oomwarden.policy.level import Ladder, LevelState, advance, with_levels
+
+# For mypy alone: both are loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
+    from oomwarden.guard.last_resort import LastResorts
 
 REPLAN_SECONDS = 1.0
 """How often all is planned anew while a level holds, though nothing else has happened."""
@@ -111,9 +117,7 @@ class Guard:
         self._newborns: Newborns | None = None
         self._due_at = 0.0
         self._replanned_at = 0.0
-        rules, started = self._roster.rules, self._roster.started
-        around = Surroundings(edges.processes, edges.senses, edges.clock, started, rules)
-        self._resort = Resort(around, self._scene.claims, self._put_down, dry_run=options.dry_run)
+        self._resort = Resort(self._last_resorts)
         self._resort.use(config)
         self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
 
@@ -374,6 +378,17 @@ class Guard:
         self._roster.replace_judge(self._judge(config))
         self._scores.order({}, {})
         self._order = Order(self._edges.processes, self._judge(config), config)
+
+    def _last_resorts(self, config: Config) -> LastResorts:
+        from oomwarden.guard.acts import Surroundings
+        from oomwarden.guard.last_resort import LastResorts
+
+        edges, roster = self._edges, self._roster
+        around = Surroundings(
+            edges.processes, edges.senses, edges.clock, roster.started, roster.rules
+        )
+        claims, dry_run = self._scene.claims, self._options.dry_run
+        return LastResorts(config, around, claims, self._put_down, dry_run=dry_run)
 
     def _put_down(self, act: Act, now: float) -> None:
         if self._witness is not None:

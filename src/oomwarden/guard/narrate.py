@@ -9,7 +9,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
-from oomwarden.incidents.incident import Asked
 from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.model import (
     Adjustment,
@@ -25,6 +24,11 @@ from oomwarden.policy.exempt import Pool, describe_excess
 from oomwarden.policy.kill_order import Unmet
 from oomwarden.policy.plan import Subject
 from oomwarden.wording import duration, printable, size
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.incidents.asked import Asked
 
 log = logging.getLogger("oomwarden")
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from oomwarden.config.schema import Config, Rule
-from oomwarden.guard.claims import Claims
+from oomwarden.config.schema import Config
 from oomwarden.guard.control import Json
-from oomwarden.guard.senses import Senses
-from oomwarden.incidents.incident import Asked
-from oomwarden.kernel.processes import ProcessTable
-from oomwarden.model import Process, Sample
-from oomwarden.policy.badness import Ranked
+from oomwarden.model import Sample
 from oomwarden.policy.level import LevelState
 
 # For mypy alone.
@@ -21,46 +15,12 @@ if TYPE_CHECKING:
     from oomwarden.guard.last_resort import LastResorts
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One act, done: on whom, with what, and what it took."""
-
-    asked: Asked
-    process: Process
-    ranked: Ranked
-    rule: str | None
-    within: str | None
-    cgroup: str | None
-    uid: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Whom the last resort asks. ``rules`` has who holds each pid, ``started`` who is here."""
-
-    processes: ProcessTable
-    senses: Senses
-    clock: Callable[[], float]
-    started: Mapping[int, int]
-    rules: Mapping[int, Rule]
-
-
 class Resort:
     """Nothing, until a configuration has a last resort."""
 
-    def __init__(
-        self,
-        around: Surroundings,
-        claims: Claims,
-        tell: Callable[[Act, float], None],
-        *,
-        dry_run: bool,
-    ) -> None:
-        """Do nothing yet. ``tell`` is told of each act that the kernel's log will not have."""
-        self._around = around
-        self._claims = claims
-        self._tell = tell
-        self._dry_run = dry_run
+    def __init__(self, make: Callable[[Config], LastResorts]) -> None:
+        """Do nothing yet; ``make`` has what does the work, once a configuration has one."""
+        self._make = make
         self._all: LastResorts | None = None
 
     def use(self, config: Config) -> None:
@@ -68,11 +28,7 @@ class Resort:
         if self._all is not None:
             self._all.use(config)
         elif config.last_resort:
-            from oomwarden.guard.last_resort import LastResorts
-
-            self._all = LastResorts(
-                config, self._around, self._claims, self._tell, dry_run=self._dry_run
-            )
+            self._all = self._make(config)
 
     @property
     def is_at_rest(self) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oomwarden.guard.resort import Act
 from oomwarden.guard.scene import Scene, Stand
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kernel.boot import Boot
 from oomwarden.kill import Episode, Kill, Scope
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
 
 MACHINE = "/proc/vmstat"
 """The counter of kills on the whole machine."""

@@ -18,7 +18,6 @@ from oomwarden.guard.control import Json
 from oomwarden.guard.events import Events
 from oomwarden.guard.kernel_log import KernelLog
 from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, SetAside
-from oomwarden.guard.resort import Act
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
@@ -41,6 +40,11 @@ from oomwarden.kernel.process_memory import read_rss_parts
 from oomwarden.kill import Episode
 from oomwarden.model import Sense
 from oomwarden.policy.level import LevelState
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
 
 COUNT_SECONDS = 5.0
 """How often the kernel's counter is read under pressure. Reading it takes 25 us: not at rest."""

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 
 from oomwarden.errors import OomwardenError
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import (
     Accounted,
     Adjusted,
-    Asked,
     Growth,
     Incident,
     Ranked,

@@ -7,6 +7,11 @@ from enum import StrEnum
 
 from oomwarden.kill import Episode
 
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.incidents.asked import Asked
+
 
 class Accounted(StrEnum):
     """How a kill that the kernel counted came to our knowledge."""
@@ -96,26 +101,6 @@ class Ranked:
     rss_kib: int
     swap_kib: int
     pgtables_kib: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the guard did, as a last resort, to bring a kill about.
-
-    ``action`` is ``kernel-oom`` (it asked the kernel to choose), ``kill`` (SIGKILL), ``kill-unit``
-    (the whole cgroup) or ``terminate`` (SIGTERM). The condition of ``level`` had held for
-    ``held_seconds``; ``why`` is how the machine stood. ``expected_pid`` was ranked first.
-    ``before_seconds`` is how long before the kill it asked. ``origin`` is where that is configured.
-    """
-
-    action: str
-    level: str
-    held_seconds: float
-    why: str
-    expected_pid: int
-    expected_comm: str
-    before_seconds: float = 0.0
-    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

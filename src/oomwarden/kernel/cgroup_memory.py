@@ -19,7 +19,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from oomwarden.model import CgroupMemory, Psi, PsiLine
+from oomwarden.model import Psi, PsiLine
+from oomwarden.model_deep import CgroupMemory
 
 _NO_LIMIT_KIB = 1 << 50
 """Above it, a limit of version 1 is none: it is the largest number of pages."""

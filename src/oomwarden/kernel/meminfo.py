@@ -12,7 +12,12 @@ import os
 
 from oomwarden.errors import UnsupportedError
 from oomwarden.kernel.kept_file import KeptFile
-from oomwarden.model import Held, Memory
+from oomwarden.model import Memory
+
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.model_deep import Held
 
 _SIZE = 8192
 _KEYS = (b"MemTotal:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
@@ -46,6 +51,8 @@ def parse_held(data: bytes) -> Held:
     ``Hugetlb`` has all sizes of huge pages (Linux 4.17); before, there was only their number
     (``HugePages_Total``) and the default size (``Hugepagesize``).
     """
+    from oomwarden.model_deep import Held
+
     hugepages_kib = _find(data, b"Hugetlb:")
     if hugepages_kib is None:
         count, size_kib = _find(data, b"HugePages_Total:"), _find(data, b"Hugepagesize:")

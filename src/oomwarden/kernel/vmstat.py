@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from oomwarden.model import ReclaimCounts
+from oomwarden.model_deep import ReclaimCounts
 
 _CHUNK = 16384
 _PREFIXES = (b"workingset_refault", b"pgscan_", b"pgsteal_")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from oomwarden.model import ArcCache
+from oomwarden.model_deep import ArcCache
 
 _COLUMNS = 3
 

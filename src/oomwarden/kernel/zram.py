@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from oomwarden.model import Zram
+from oomwarden.model_deep import Zram
 
 _PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 _STAT_FIELDS = 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from oomwarden.config.schema import LastResort
+from oomwarden.config.resorts import LastResort
 from oomwarden.model import ProcessId
 from oomwarden.policy.badness import Ranked
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from oomwarden.config.schema import Action, LastResort
+from oomwarden.config.resorts import Action, LastResort
 
 SETTLED_SECONDS = 1.0
 """What is left must have stopped growing for so long."""

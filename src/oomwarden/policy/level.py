@@ -28,8 +28,14 @@ from oomwarden.config.schema import (
     Threshold,
 )
 from oomwarden.model import Memory, Sample, Transition
-from oomwarden.policy.measures import deep_value
-from oomwarden.policy.trails import NO_TRAILS, Course, Trails, courses, follow
+
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.policy.trails import Course, Trails
+
+NO_TRAILS: Trails = {}
+"""Nothing is followed."""
 
 STALL_RESOLUTION_SECONDS = 0.05
 """Of points closer together than this one is kept, however often we are woken up."""
@@ -62,8 +68,11 @@ class Ladder:
             leaf.window_ms / 1000 for leaf in leaves if leaf.metric.is_share and not leaf.is_deep
         )
         limits = chain.from_iterable(_memory_limits(level.when) for level in levels)
-        is_deep = any(leaf.is_deep for leaf in leaves)
-        return cls(levels, max(windows, default=0), tuple(limits), is_deep, courses(leaves))
+        if not any(leaf.is_deep for leaf in leaves):
+            return cls(levels, max(windows, default=0), tuple(limits))
+        from oomwarden.policy.trails import courses
+
+        return cls(levels, max(windows, default=0), tuple(limits), True, courses(leaves))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +161,7 @@ def _judge(
     state: LevelState, sample: Sample, stall: tuple[StallPoint, ...], ladder: Ladder
 ) -> tuple[LevelState, tuple[Transition, ...]]:
     now, levels = sample.at_monotonic, ladder.levels
-    trails = follow(state.trails, sample, ladder.courses) if ladder.courses else NO_TRAILS
+    trails = _followed(state.trails, sample, ladder) if ladder.courses else NO_TRAILS
     latches = tuple(
         _advance_latch(latch, level, sample, stall, trails)
         for latch, level in zip(_latches(state, levels), levels, strict=True)
@@ -164,6 +173,12 @@ def _judge(
         return after, ()
     is_rise = _rank(name, levels) > _rank(state.name, levels)
     return after, (Transition(state.name, name, sample, is_rise=is_rise),)
+
+
+def _followed(trails: Trails, sample: Sample, ladder: Ladder) -> Trails:
+    from oomwarden.policy.trails import follow
+
+    return follow(trails, sample, ladder.courses)
 
 
 def _latches(state: LevelState, levels: tuple[Level, ...]) -> tuple[Latch, ...]:
@@ -276,7 +291,7 @@ def measure(  # noqa: PLR0911 - one for each metric
 ) -> float | None:
     """Tell the value that a threshold is about; None where it cannot be had."""
     if threshold.cgroup is not None:
-        return deep_value(threshold, sample, trails)
+        return _deep_value(threshold, sample, trails)
     memory, psi = sample.memory, sample.psi
     match threshold.metric:
         case Metric.AVAILABLE_PERCENT:
@@ -293,6 +308,12 @@ def measure(  # noqa: PLR0911 - one for each metric
             return psi.full.avg10_percent if psi else None
         case Metric.PSI_SOME_SHARE | Metric.PSI_FULL_SHARE:
             return _share_percent(threshold, stall)
+    return _deep_value(threshold, sample, trails)
+
+
+def _deep_value(threshold: Threshold, sample: Sample, trails: Trails) -> float | None:
+    from oomwarden.policy.measures import deep_value
+
     return deep_value(threshold, sample, trails)
 
 

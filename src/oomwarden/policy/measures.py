@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oomwarden.config.schema import Metric, Threshold
-from oomwarden.model import CgroupMemory, Sample
+from oomwarden.model import Sample
+from oomwarden.model_deep import CgroupMemory
 from oomwarden.policy.reserves import cgroup_of, left_kib, left_percent
 from oomwarden.policy.trails import NO_TRAILS, Trails, exhausted_in_seconds, key_of, rate
 

@@ -7,7 +7,12 @@ not compress well it gains next to nothing.
 
 from __future__ import annotations
 
-from oomwarden.model import CgroupMemory, Sample, Zram
+from oomwarden.model import Sample
+
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.model_deep import CgroupMemory, Zram
 
 _LEAST_STORED_KIB = 4096
 """With less in it, how well it compresses is not known yet."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from oomwarden.config.schema import Metric, Threshold
-from oomwarden.model import CgroupMemory, Sample
+from oomwarden.model import Sample
+from oomwarden.model_deep import CgroupMemory
 from oomwarden.policy.reserves import cgroup_of, left_kib, left_of_cgroup_kib
 
 RESOLUTION_SECONDS = 0.05

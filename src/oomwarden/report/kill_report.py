@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oomwarden.incidents.incident import Asked
+from oomwarden.incidents.asked import Asked
 from oomwarden.report.facts import (
     Accounting,
     Crowd,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oomwarden.incidents.incident import Asked
+from oomwarden.incidents.asked import Asked
 from oomwarden.report.text import Quoted, Text
 
 _BECAUSE = {
