@@ -138,3 +138,26 @@ def test_a_cgroup_that_comes_and_goes_is_told_of(machine: Machine) -> None:
     assert sample.deep is not None
     assert [each.used_kib for each in sample.deep.cgroups] == [4]
     assert Sense.CGROUPS not in senses.states
+
+
+def test_compressed_swap_is_read_where_it_counts(machine: Machine) -> None:
+    """Of all that is swapped to, what lies in memory; a disk beside it is not that."""
+    senses = Senses(machine.root, no_trigger)
+    senses.ask(asking(Threshold(Metric.LEFT, 1, 1)))
+    before = senses.sample(now=5.0)
+    (machine.proc / "swaps").write_text(
+        "Filename Type Size Used Priority\n/dev/zram0 partition 1000 10 100\n"
+        "/dev/sda2 partition 999999 77 -2\n"
+    )
+    device = machine.path / "sys/block/zram0"
+    device.mkdir(parents=True)
+    (device / "mm_stat").write_text("8192 4096 4096 0 4096 0 0 0 0\n")
+
+    after = senses.sample(now=6.0)
+    senses.close()
+
+    assert before.deep is not None
+    assert before.deep.zram is None
+    assert after.deep is not None
+    assert after.deep.zram is not None
+    assert (after.deep.zram.swap_kib, after.deep.zram.stored_kib) == (1000, 8)

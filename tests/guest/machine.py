@@ -209,21 +209,29 @@ def _end(emulator: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _place() -> Iterator[None]:
-    """Wait for one of the places that all test runs on this machine share.
+    """Wait for one of the places that all test runs on this machine share, in the order of coming.
 
-    Where none is free it waits in the kernel's line for one of them: who only looked now and
-    then would never find one between two guests of a run that has many.
+    Without a line, who has one guest after another would leave the others none.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    first = os.getpid() % GUESTS_AT_ONCE
-    numbers = [(first + step) % GUESTS_AT_ONCE for step in range(GUESTS_AT_ONCE)]
-    for how in (fcntl.LOCK_NB, 0):
-        for number in numbers:
-            with (folder / f"place-{number}.lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | how)
-                except BlockingIOError:
-                    continue
-                yield
-                return
+    with contextlib.ExitStack() as place:
+        with (folder / "line.lock").open("w") as line:
+            fcntl.flock(line, fcntl.LOCK_EX)
+            while not _is_taken(folder, place):
+                time.sleep(0.05)
+        yield
+
+
+def _is_taken(folder: Path, place: contextlib.ExitStack) -> bool:
+    """Take a place that is free, until the stack is closed; False where there is none."""
+    for number in range(GUESTS_AT_ONCE):
+        lock = (folder / f"place-{number}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        place.enter_context(lock)
+        return True
+    return False

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
-HEAD = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 
 
 def device(machine: Machine, name: str, stat: str) -> None:
@@ -24,16 +23,13 @@ def device(machine: Machine, name: str, stat: str) -> None:
 
 
 def test_devices_that_are_swap_are_added_up(machine: Machine) -> None:
-    """A zram that holds a file system, and swap on a disk, are left out."""
-    (machine.proc / "swaps").write_text(
-        f"{HEAD}/dev/zram0 partition 1048572 4096 100\n/dev/zram1 partition 1000 10 100\n"
-        "/dev/sda2 partition 999999 77 -2\n"
-    )
+    """A zram that holds a file system is left out."""
     device(machine, "zram0", f" {8 * MIB} {3 * MIB} {4 * MIB} {64 * MIB} {5 * MIB} 2 0 0 0\n")
     device(machine, "zram1", f" {MIB} {MIB} {MIB} {MIB} {MIB} 0 0 0 0\n")
     device(machine, "zram2", f" {MIB} {MIB} {MIB} 0 {MIB} 0 0 0 0\n")
 
-    assert read_zram(machine.root) == Zram(
+    areas = {"zram0": (1048572, 4096), "zram1": (1000, 10)}
+    assert read_zram(machine.root, areas) == Zram(
         swap_kib=1049572,
         swap_used_kib=4106,
         stored_kib=9 * 1024,
@@ -45,13 +41,10 @@ def test_devices_that_are_swap_are_added_up(machine: Machine) -> None:
 
 def test_one_device_without_a_limit_means_no_limit(machine: Machine) -> None:
     """What one of them may take without end is not bounded by the other."""
-    (machine.proc / "swaps").write_text(
-        f"{HEAD}/dev/zram0 partition 1000 0 1\n/dev/zram1 partition 1000 0 1\n"
-    )
     device(machine, "zram0", "0 0 0 0 0 0 0 0 0\n")
     device(machine, "zram1", f"0 0 0 {MIB} 0 0 0 0 0\n")
 
-    zram = read_zram(machine.root)
+    zram = read_zram(machine.root, {"zram0": (1000, 0), "zram1": (1000, 0)})
 
     assert zram is not None
     assert zram.limit_kib is None
@@ -59,8 +52,5 @@ def test_one_device_without_a_limit_means_no_limit(machine: Machine) -> None:
 
 def test_a_machine_without_it_has_none(machine: Machine) -> None:
     """Neither without swap, nor with a device that went while it was read."""
-    assert read_zram(machine.root) is None
-
-    (machine.proc / "swaps").write_text(f"{HEAD}/dev/zram0 partition 1000 0 1\n")
-
-    assert read_zram(machine.root) is None
+    assert read_zram(machine.root, {}) is None
+    assert read_zram(machine.root, {"zram0": (1000, 0)}) is None

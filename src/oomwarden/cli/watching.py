@@ -28,6 +28,7 @@ from oomwarden.cli.watch_text import (
     lines_of,
 )
 from oomwarden.errors import ExitCode, OomwardenError
+from oomwarden.guard.deep import read_compressed_swap
 from oomwarden.guard.formula import formula_here
 from oomwarden.kernel.meminfo import MeminfoFile
 from oomwarden.kernel.memory_lock import lock_memory
@@ -36,7 +37,6 @@ from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.kernel.psi import PsiFile
 from oomwarden.kernel.zfs_arc import read_arc
-from oomwarden.kernel.zram import read_zram
 from oomwarden.model import Memory, Process, ProcessId, Psi, Sample
 from oomwarden.model_deep import Deep
 from oomwarden.policy.badness import Candidate, Ranked, rank, total_pages
@@ -80,7 +80,7 @@ class Watch:
         """Look once; ``now`` is in seconds of any monotonic clock."""
         memory = self._meminfo.read()
         psi = self._psi.read() if self._psi is not None else None
-        deep = Deep(zram=read_zram(self._root), arc=read_arc(self._root))
+        deep = Deep(zram=read_compressed_swap(self._root), arc=read_arc(self._root))
         left = left_kib(Sample(now, memory, psi, deep))
         some, full = self._shares(now, psi)
         if self._ranked_at is None or now - self._ranked_at >= RANK_SECONDS:

@@ -12,16 +12,28 @@ from collections.abc import Callable, Iterable
 from oomwarden.config.schema import Metric, Threshold
 from oomwarden.kernel.cgroup_memory import read_cgroup
 from oomwarden.kernel.meminfo import MeminfoFile
+from oomwarden.kernel.swaps import read_swaps
 from oomwarden.kernel.vmstat import VmstatFile
 from oomwarden.kernel.zfs_arc import read_arc
 from oomwarden.kernel.zram import read_zram
 from oomwarden.model import Sense
-from oomwarden.model_deep import Deep
+from oomwarden.model_deep import Deep, Zram
 
 _PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 _LEFT = {Metric.LEFT, Metric.LEFT_PERCENT, Metric.EXHAUSTED_IN_SECONDS}
 _HELD = {Metric.SHMEM_PERCENT, Metric.HUGEPAGES_PERCENT}
 _RECLAIM = {Metric.REFAULT_RATE, Metric.RECLAIM_PERCENT}
+
+
+def read_compressed_swap(root: str) -> Zram | None:
+    """Read what of the swap is compressed memory; None where none is."""
+    areas = {
+        os.path.basename(area.name): (area.size_kib, area.used_kib)
+        for area in read_swaps(root)
+        if area.is_zram
+    }
+    return read_zram(root, areas) if areas else None
+
 
 Note = Callable[[Sense, str, bool], None]
 """Told of a sense: which, how it fares or what its absence means, and whether it works."""
@@ -54,7 +66,7 @@ class DeepSenses:
         if self.cgroups:
             self._note_cgroups(set(self.cgroups) - {each.path for each in cgroups})
         return Deep(
-            zram=read_zram(root) if self._has_left else None,
+            zram=read_compressed_swap(root) if self._has_left else None,
             arc=read_arc(root) if self._has_left else None,
             held=meminfo.read_held() if self._has_held else None,
             reclaim=self._vmstat.read() if self._vmstat is not None and not is_calm else None,

@@ -1,6 +1,5 @@
 """Swap that is compressed memory: /sys/block/zram* (admin-guide/blockdev/zram.rst).
 
-    /proc/swaps                     /dev/zram0 partition 8388604 1024 100      [KiB]
     /sys/block/zram0/mm_stat        orig_data_size compr_data_size mem_used_total mem_limit
                                     mem_used_max same_pages ...                [bytes, pages]
 
@@ -10,23 +9,12 @@ Only devices that are swap count: a zram with a file system on it is none of our
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from oomwarden.model_deep import Zram
 
 _PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 _STAT_FIELDS = 6
-
-
-def parse_swaps(data: bytes) -> dict[str, tuple[int, int]]:
-    """Read of /proc/swaps the size and use in KiB of each zram device, by its name."""
-    found = {}
-    for line in data.decode(errors="surrogateescape").split("\n")[1:]:
-        fields = line.split()
-        if len(fields) >= 4:  # noqa: PLR2004 - name, kind, size, used
-            name = os.path.basename(fields[0])
-            if name.startswith("zram"):
-                found[name] = int(fields[2]), int(fields[3])
-    return found
 
 
 def parse_mm_stat(data: bytes) -> tuple[int, int, int | None, int] | None:
@@ -38,11 +26,14 @@ def parse_mm_stat(data: bytes) -> tuple[int, int, int | None, int] | None:
     return stored // 1024, taken // 1024, limit // 1024 or None, same_pages * _PAGE_KIB
 
 
-def read_zram(root: str) -> Zram | None:
-    """Add up all devices that are swap; None where there is none."""
+def read_zram(root: str, areas: Mapping[str, tuple[int, int]]) -> Zram | None:
+    """Add up these devices; None where there is none.
+
+    ``areas`` has the size and the use as swap of each, in KiB, by its name (``zram0``).
+    """
     stored = taken = same = swap = used = 0
     limits: list[int | None] = []
-    for name, (size_kib, used_kib) in parse_swaps(_read(root, "proc/swaps")).items():
+    for name, (size_kib, used_kib) in areas.items():
         stat = parse_mm_stat(_read(root, f"sys/block/{name}/mm_stat"))
         if stat is None:
             continue
