@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import Machine
 from tests.guard.helpers import HERE, Script, config, guard, no_trigger, rule
 
+from oomwarden.cli.looking import _status_lines
 from oomwarden.config.resorts import Action, LastResort
 from oomwarden.config.schema import Config
 from oomwarden.guard.actors import Actors
@@ -225,10 +226,15 @@ def test_the_guard_does_it_and_tells_of_it(machine: Machine, trigger: Path) -> N
         (0.5, lambda: None)] * 5])  # fmt: skip
     guarding = guard(machine.root, settings(resort()), script)
     guarding.run()
-    told: Any = guarding.status(script.now)["last_resort"]
+    status: Any = guarding.status(script.now)
+    told = status["last_resort"]
+    shown = [line for line in _status_lines(status) if line.startswith("last resort")]
 
     assert trigger.read_text() == "f"
     assert [each["acts_in_the_last_hour"] for each in told] == [1]
+    assert len(shown) == 1
+    assert shown[0].startswith("last resort  kernel-oom at level low: settling, held for")
+    assert shown[0].endswith("1 of 10 acts in the last hour")
     assert guard(machine.root, config(), Script()).status(0)["last_resort"] == []
 
 

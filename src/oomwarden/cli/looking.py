@@ -95,6 +95,14 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
         yield f"exempt       {describe(held)}"
     if document["kills"] is not None:
         yield from _kills_lines(document["kills"])
+    for resort in document.get("last_resort", ()):
+        held = resort["held_seconds"]
+        waits = "" if held is None else f", held for {held:.1f} of {resort['after_seconds']:g} s"
+        acts = f"{resort['acts_in_the_last_hour']} of {resort['at_most']} acts in the last hour"
+        yield (
+            f"last resort  {resort['action']} at level {resort['level']}:"
+            f" {resort['phase']}{waits}; {acts}"
+        )
     config = document["config"]
     yield f"config       {config['state']}: {', '.join(config['files'])}"
     for sense in document["senses"]:

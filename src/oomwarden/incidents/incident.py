@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomwarden.incidents.asked import Asked
 from oomwarden.kill import Episode
-
-# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from oomwarden.incidents.asked import Asked
 
 
 class Accounted(StrEnum):
