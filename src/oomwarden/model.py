@@ -10,6 +10,11 @@ from enum import Enum, StrEnum
 
 from oomwarden.wording import printable
 
+# For mypy alone: it is loaded only where some level asks for more than memory and pressure.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.model_deep import Deep
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
@@ -131,12 +136,14 @@ class Memory:
 class Sample:
     """One reading of memory and pressure; ``psi`` is None where the kernel gives none.
 
-    ``at_monotonic`` is in seconds of CLOCK_MONOTONIC.
+    ``at_monotonic`` is in seconds of CLOCK_MONOTONIC. ``deep`` is None where no level asks for
+    more than that.
     """
 
     at_monotonic: float
     memory: Memory
     psi: Psi | None
+    deep: Deep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +206,12 @@ class Sense(Enum):
     KERNEL_LOG = "kernel log"
     KILL_COUNTER = "count of OOM kills"
     INCIDENTS = "incident store"
+    RECLAIM = "reclaim counters"
+    CGROUPS = "memory of cgroups"
+    ASK_KERNEL = "asking the kernel to kill"
+    PROCESS_SIGNALS = "signals to exactly one process"
+    MEMORY_RELEASE = "taking memory back of who was killed"
+    CGROUP_KILL = "killing a cgroup as a whole"
 
 
 @dataclass(frozen=True, slots=True)

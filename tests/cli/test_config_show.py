@@ -55,7 +55,7 @@ def test_one_value_a_line_with_its_place(cli: Cli, config_file: Path) -> None:
         "rules[ssh].trust = required   default",
         "rules[ssh].children = reset   default",
         "",
-        "# The kill order, if any, what may be exempt from every kill, and whom to tell",
+        "# The kill order and last resorts, if any, what may be exempt, and whom to tell",
         "most_exempt_percent = 50  default",
     ]
 

@@ -21,6 +21,7 @@ READERS = (
         "alerts",
         "document",
         "kill_order",
+        "last_resort",
         "levels",
         "load",
         "merge",

@@ -311,7 +311,12 @@ def test_kills_of_before_the_start_are_found_late(
     incident = read_incident(world)
     assert (incident["level"], incident["seen"]) == (None, ())
     assert incident["at_unix"] == pytest.approx(UNIX_MINUS_MONOTONIC + 1000, abs=1)
-    assert status["seen"] == {"explained": 0, "found_late": 1, "unexplained": 0}
+    assert status["seen"] == {
+        "explained": 0,
+        "found_late": 1,
+        "unexplained": 0,
+        "by_oomwarden": 0,
+    }
 
 
 def test_what_a_guard_before_has_recorded_is_not_told_again(

@@ -209,16 +209,29 @@ def _end(emulator: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def _place() -> Iterator[None]:
-    """Wait for one of the places that all test runs on this machine share."""
+    """Wait for one of the places that all test runs on this machine share, in the order of coming.
+
+    Without a line, who has one guest after another would leave the others none.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        for number in range(GUESTS_AT_ONCE):
-            with (folder / f"place-{number}.lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield
-                return
-        time.sleep(0.5)
+    with contextlib.ExitStack() as place:
+        with (folder / "line.lock").open("w") as line:
+            fcntl.flock(line, fcntl.LOCK_EX)
+            while not _is_taken(folder, place):
+                time.sleep(0.05)
+        yield
+
+
+def _is_taken(folder: Path, place: contextlib.ExitStack) -> bool:
+    """Take a place that is free, until the stack is closed; False where there is none."""
+    for number in range(GUESTS_AT_ONCE):
+        lock = (folder / f"place-{number}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        place.enter_context(lock)
+        return True
+    return False

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oomwarden.errors import UnsupportedError
-from oomwarden.kernel.meminfo import MeminfoFile, parse_meminfo
+from oomwarden.kernel.meminfo import MeminfoFile, parse_held, parse_meminfo
 from oomwarden.model import Memory
+from oomwarden.model_deep import Held
 
 if TYPE_CHECKING:
     from tests.conftest import Machine
@@ -95,3 +96,17 @@ def test_a_machine_without_it_is_an_error(machine: Machine) -> None:
 
     with pytest.raises(FileNotFoundError):
         MeminfoFile(machine.root)
+
+
+@pytest.mark.parametrize(
+    ("data", "held"),
+    [
+        (b"MemTotal: 9 kB\nShmem: 7 kB\nHugePages_Total: 3\nHugetlb: 4096 kB\n", Held(7, 4096)),
+        (b"MemTotal: 9 kB\nShmem: 7 kB\nHugePages_Total: 3\nHugepagesize: 2048 kB\n",
+         Held(7, 6144)),
+        (b"MemTotal: 9 kB\n", Held(0, 0)),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_reclaimed(data: bytes, held: Held) -> None:
+    """Huge pages of all sizes where the kernel adds them up, else those of the default size."""
+    assert parse_held(data) == held

@@ -90,6 +90,7 @@ def value_of(  # noqa: PLR0911 - one for each metric
             return psi.full.avg10_percent if psi else None
         case Metric.PSI_SOME_SHARE | Metric.PSI_FULL_SHARE:
             return _share_of(threshold, samples)
+    raise AssertionError(threshold.metric)
 
 
 def _share_of(threshold: Threshold, samples: list[Sample]) -> float | None:

@@ -192,7 +192,8 @@ def test_what_cannot_be_read_meets_no_condition(metric: Metric) -> None:
     play = Play(level("elevated", Threshold(metric, limit, limit)))
     blind = [sample(at, has_psi=False) for at in range(3)]
 
-    expected = "elevated" if metric in {Metric.AVAILABLE, Metric.AVAILABLE_PERCENT} else "calm"
+    memory = {Metric.AVAILABLE, Metric.AVAILABLE_PERCENT, Metric.LEFT, Metric.LEFT_PERCENT}
+    expected = "elevated" if metric in memory else "calm"
     assert play.take_all(*blind) == [expected] * 3
 
 

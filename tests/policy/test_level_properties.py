@@ -39,7 +39,9 @@ PERCENTS = [0.0, 6.25, 12.5, 25.0, 50.0, 100.0]
 SECONDS = [0.0, 0.5, 1.0, 2.0, 4.0]
 STEPS = [0.125, 0.25, 0.5, 1.0, 2.0]
 WINDOWS_MS = [250, 500, 1000, 2000]
-STEADY_METRICS = [metric for metric in Metric if not metric.is_share]
+METRICS = [metric for metric in Metric if not metric.is_deep]
+"""What a sample has that was asked for nothing more."""
+STEADY_METRICS = [metric for metric in METRICS if not metric.is_share]
 WHOLE_KIB = {Metric.AVAILABLE: TOTAL_KIB, Metric.SWAP_FREE: SWAP_TOTAL_KIB}
 
 Levels = tuple[Level, ...]
@@ -152,7 +154,7 @@ def streak(
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_no_hold_time_is_ever_skipped(levels: Levels, samples: list[Sample]) -> None:
     """A latch closes only where its condition was met at every sample of its hold time."""
     for index, (before, after) in enumerate(pairwise(closed_after_each(levels, samples))):
@@ -165,7 +167,7 @@ def test_no_hold_time_is_ever_skipped(levels: Levels, samples: list[Sample]) -> 
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_no_level_is_left_before_its_time(levels: Levels, samples: list[Sample]) -> None:
     """A latch opens only where its calmer condition failed at every sample of the time to leave."""
     for index, (before, after) in enumerate(pairwise(closed_after_each(levels, samples))):
@@ -178,7 +180,7 @@ def test_no_level_is_left_before_its_time(levels: Levels, samples: list[Sample])
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_no_latch_is_late(levels: Levels, samples: list[Sample]) -> None:
     """A latch stays open, or closed, only as long as its time is not over since it last moved."""
     closed = closed_after_each(levels, samples)
@@ -203,7 +205,7 @@ def test_no_latch_is_late(levels: Levels, samples: list[Sample]) -> None:
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_the_level_is_the_worst_whose_latch_is_closed(
     levels: Levels, samples: list[Sample]
 ) -> None:
@@ -232,7 +234,7 @@ def test_the_level_is_the_worst_whose_latch_is_closed(
 
 
 @moderate
-@given(some_levels(list(Metric)), histories, st.data())
+@given(some_levels(METRICS), histories, st.data())
 def test_rising_pressure_never_lowers_the_level(
     levels: Levels, samples: list[Sample], data: st.DataObject
 ) -> None:
@@ -317,7 +319,7 @@ def test_shares_are_those_of_the_whole_history(levels: Levels, samples: list[Sam
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_no_more_points_are_kept_than_needed(levels: Levels, samples: list[Sample]) -> None:
     """At most one point is older than the longest window."""
     play = Play(*levels)
@@ -336,7 +338,7 @@ def test_no_more_points_are_kept_than_needed(levels: Levels, samples: list[Sampl
 
 
 @moderate
-@given(some_levels(list(Metric)), histories, st.randoms(use_true_random=False))
+@given(some_levels(METRICS), histories, st.randoms(use_true_random=False))
 def test_a_reload_carries_every_latch_that_has_its_name(
     levels: Levels, samples: list[Sample], random: object
 ) -> None:
@@ -354,7 +356,7 @@ def test_a_reload_carries_every_latch_that_has_its_name(
 
 
 @moderate
-@given(some_levels(list(Metric)), histories)
+@given(some_levels(METRICS), histories)
 def test_a_state_is_never_changed(levels: Levels, samples: list[Sample]) -> None:
     """The same state and the same sample always lead to the same state."""
     state, ladder = LevelState(), Ladder.of(levels)
@@ -388,7 +390,7 @@ SHARES = [metric for metric in Metric if metric.is_share]
 
 
 @settings(moderate, max_examples=400)
-@given(some_levels(list(Metric)) | some_levels(SHARES), quiet_histories | histories)
+@given(some_levels(METRICS) | some_levels(SHARES), quiet_histories | histories)
 def test_what_is_harmless_need_not_be_judged(levels: Levels, samples: list[Sample]) -> None:
     """With and without the shortcut, all states and all transitions are the same."""
     state, ladder = LevelState(), Ladder.of(levels)
@@ -400,7 +402,7 @@ def test_what_is_harmless_need_not_be_judged(levels: Levels, samples: list[Sampl
 
 
 @settings(moderate, max_examples=400)
-@given(some_levels(list(Metric)), quiet_histories, st.integers(0, 13))
+@given(some_levels(METRICS), quiet_histories, st.integers(0, 13))
 def test_harmless_samples_may_be_left_out(
     levels: Levels, samples: list[Sample], begin: int
 ) -> None:

@@ -134,7 +134,7 @@ def show(config_file: Path | None, *, as_json: bool) -> int:
         "# Rules, in the order in which they are tried: the first match wins",
         *_aligned(rules),
         "",
-        "# The kill order, if any, what may be exempt from every kill, and whom to tell",
+        "# The kill order and last resorts, if any, what may be exempt, and whom to tell",
         *_aligned(rest),
     ):
         say(printable(line))

@@ -35,7 +35,12 @@ _SHORTEST_UNIT = 8
 _GAPS = 3
 _TERMINAL = 80
 _WIDE_TERMINAL = 100
-_KNOWN = {Accounted.EXPLAINED: "yes", Accounted.FOUND_LATE: "late", Accounted.UNEXPLAINED: "no"}
+_KNOWN = {
+    Accounted.EXPLAINED: "yes",
+    Accounted.FOUND_LATE: "late",
+    Accounted.UNEXPLAINED: "no",
+    Accounted.OURS: "ours",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,14 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
         yield f"alerts       to {', '.join(alerts['targets'])}{tail}"
     else:
         yield "alerts       no targets: they are lines of the log"
+    for resort in document.get("last_resort", ()):
+        held = resort["held_seconds"]
+        waits = "" if held is None else f", held for {held:.1f} of {resort['after_seconds']:g} s"
+        acts = f"{resort['acts_in_the_last_hour']} of {resort['at_most']} acts in the last hour"
+        yield (
+            f"last resort  {resort['action']} at level {resort['level']}:"
+            f" {resort['phase']}{waits}; {acts}"
+        )
     config = document["config"]
     yield f"config       {config['state']}: {', '.join(config['files'])}"
     for sense in document["senses"]:

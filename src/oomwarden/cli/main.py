@@ -99,6 +99,16 @@ def _add_looking(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_format(status)
     status.set_defaults(command=_status)
 
+    watch = commands.add_parser("watch", help="pressure, what is left, and who dies next, live")
+    watch.add_argument(
+        "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="between two looks (1)"
+    )
+    watch.add_argument(
+        "--count", type=_count, default=0, metavar="N", help="look so often and end (0: until q)"
+    )
+    _add_format(watch)
+    watch.set_defaults(command=_watch)
+
     rank = commands.add_parser("rank", help="whom the kernel would kill next, in order")
     _add_config(rank)
     rank.add_argument("--level", help="with the scores that the rules give at this level")
@@ -268,6 +278,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 3600:  # noqa: PLR2004 - a tenth of a second to an hour
+        raise ValueError(text)
+    return number
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.guarding import Wanted, run
 
@@ -302,6 +319,16 @@ def _status(arguments: argparse.Namespace) -> int:
     from oomwarden.cli.looking import status
 
     return status(as_json=arguments.format == "json")
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from oomwarden.cli.watching import watch
+
+    return watch(
+        interval_seconds=arguments.interval,
+        count=arguments.count,
+        as_json=arguments.format == "json",
+    )
 
 
 def _rank(arguments: argparse.Namespace) -> int:

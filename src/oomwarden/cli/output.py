@@ -25,6 +25,11 @@ def say_json(document: object) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=True))
 
 
+def say_line_json(document: object) -> None:
+    """Print one JSON document on one line: of many, for a program that reads as they come."""
+    print(json.dumps(document, ensure_ascii=True))
+
+
 def say_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; a column is its heading and ``left`` or ``right``.
 

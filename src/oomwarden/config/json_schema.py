@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from oomwarden.alert import CHOOSABLE, Severity
-from oomwarden.config import alerts, kill_order, levels, nodes, parse, rules
+from oomwarden.config import alerts, kill_order, last_resort, levels, nodes, parse, rules
+from oomwarden.config.resorts import Action
 from oomwarden.config.schema import (
     ANY_OTHER,
     CALM,
@@ -31,6 +32,7 @@ _PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": levels.PERCENT_MA
 _SCORE: Schema = {"type": "integer", "minimum": SCORE_MIN, "maximum": SCORE_MAX}
 _SECONDS: Schema = {"type": "number", "minimum": 0, "maximum": levels.SECONDS_MAX}
 _SIZE: Schema = {"type": "string", "pattern": f"^{nodes.SIZE_PATTERN}$"}
+_CGROUP: Schema = {"type": "string", "pattern": r"^/[^*?\[]*[^*?\[/][^*?\[]*$"}
 _ABSOLUTE: Schema = {"type": "string", "pattern": "^/"}
 
 _MATCH: dict[str, tuple[str, Schema]] = {
@@ -57,6 +59,7 @@ def json_schema() -> Schema:
         "kill_order": _kill_order(),
         "most_exempt_percent": _most_exempt_percent(),
         "alerts": _alerts(),
+        "last_resort": _last_resort(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -95,6 +98,44 @@ def _kill_order() -> Schema:
     return {
         "description": "Who shall die before whom.",
         **_object({key: properties[key] for key in kill_order.KILL_ORDER_KEYS}, "from", "order"),
+    }
+
+
+def _last_resort() -> Schema:
+    properties = {
+        "after_seconds": {
+            **_SECONDS,
+            "default": last_resort.DEFAULT_AFTER_SECONDS,
+            "description": "For how long the condition of the level must hold.",
+        },
+        "action": {"enum": list(Action)},
+        "grace_seconds": {
+            **_SECONDS,
+            "default": last_resort.DEFAULT_GRACE_SECONDS,
+            "description": "How long a process has to end by itself.",
+        },
+        "cooldown_seconds": {
+            **_SECONDS,
+            "minimum": last_resort.COOLDOWN_SECONDS_MIN,
+            "default": last_resort.DEFAULT_COOLDOWN_SECONDS,
+            "description": "How long nothing is done after an act.",
+        },
+        "at_most": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": last_resort.AT_MOST_MAX,
+            "default": last_resort.DEFAULT_AT_MOST,
+            "description": "How often in an hour.",
+        },
+        "within": {**_CGROUP, "description": "Nobody outside of this cgroup is acted on."},
+        "never": _one_or_many("Names of rules whose processes are never acted on.", _TEXT),
+    }
+    one = _object({key: properties[key] for key in last_resort.LAST_RESORT_KEYS}, "action")
+    return {
+        "description": "What is done when a level has held for too long, by its name.",
+        "type": "object",
+        "additionalProperties": one,
+        "propertyNames": {"not": {"const": CALM}},
     }
 
 
@@ -228,25 +269,38 @@ def _levels() -> Schema:
 
 def _condition() -> Schema:
     many = {"type": "array", "items": {"$ref": "#/$defs/condition"}, "minItems": 1}
-    properties = dict.fromkeys(levels.COMBINED_KEYS, many)
+    properties: dict[str, Schema] = dict.fromkeys(levels.COMBINED_KEYS, many)
+    properties[levels.CGROUP_KEY] = {
+        **_CGROUP,
+        "description": "Whose figures are meant: a cgroup's, in place of the machine's.",
+    }
     properties |= {metric.value: _threshold(metric) for metric in Metric}
     return {
         "description": "All that is given must hold.",
         **_object(properties),
-        "minProperties": 1,
+        "anyOf": [{"required": [key]} for key in levels.CONDITION_KEYS if key != levels.CGROUP_KEY],
     }
 
 
 def _threshold(metric: Metric) -> Schema:
-    limit = _SIZE if metric.is_size else _PERCENT
+    limit = _limit(metric)
     window = {
         "type": "integer",
         "minimum": levels.WINDOW_MS_MIN,
         "maximum": levels.WINDOW_MS_MAX,
     }
     properties = {"enter": limit, "leave": limit, "window_ms": window}
-    taken = [key for key in levels.THRESHOLD_KEYS if key != "window_ms" or metric.is_share]
+    taken = [key for key in levels.THRESHOLD_KEYS if key != "window_ms" or metric.has_window]
     return {"anyOf": [limit, _object({key: properties[key] for key in taken}, "enter")]}
+
+
+def _limit(metric: Metric) -> Schema:
+    if metric.is_size:
+        return _SIZE
+    if metric.is_percent:
+        return _PERCENT
+    is_time = metric is Metric.EXHAUSTED_IN_SECONDS
+    return _SECONDS if is_time else {"type": "number", "minimum": 0, "maximum": levels.HITS_MAX}
 
 
 def _object(properties: Schema, *required: str) -> Schema:

@@ -15,9 +15,11 @@ from oomwarden.config.candidates import (
 from oomwarden.config.compiled import Loaded
 from oomwarden.config.document import read_bytes
 from oomwarden.config.kill_order import KillOrderDraft
+from oomwarden.config.last_resort import LastResortDraft
 from oomwarden.config.levels import LevelList
 from oomwarden.config.merge import (
     check_kill_order,
+    check_last_resort,
     finish_rule,
     merge_rules,
     unknown_levels,
@@ -45,6 +47,7 @@ class _Gathered:
     rule_names: list[str] = field(default_factory=list)
     levels: LevelList | None = None
     kill_order: KillOrderDraft | None = None
+    last_resort: tuple[LastResortDraft, ...] = ()
     most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
     alerts: Alerts = NO_ALERTS
     problems: list[Problem] = field(default_factory=list)
@@ -141,6 +144,8 @@ def _add_part(gathered: _Gathered, part: Part, candidates: tuple[Draft, ...] = (
     gathered.rule_names += part.rules.names
     gathered.levels = part.levels or gathered.levels
     gathered.kill_order = part.kill_order or gathered.kill_order
+    if part.last_resort is not None:
+        gathered.last_resort = part.last_resort
     gathered.most_exempt_percent = part.most_exempt_percent or gathered.most_exempt_percent
     gathered.alerts = part.alerts or gathered.alerts
 
@@ -182,6 +187,8 @@ def _finish(gathered: _Gathered, levels: LevelList) -> Loaded:
     order = gathered.kill_order
     if order is not None:
         problems += check_kill_order(order, levels.names, drafts, gathered.rule_names)
+    resorts = gathered.last_resort
+    problems += check_last_resort(resorts, levels.names, drafts, gathered.rule_names)
     config = None
     if not any(problem.severity is Severity.ERROR for problem in problems):
         config = Config(
@@ -191,6 +198,11 @@ def _finish(gathered: _Gathered, levels: LevelList) -> Loaded:
             kill_order=None if order is None else order.kill_order,
             most_exempt_percent=gathered.most_exempt_percent,
             alerts=gathered.alerts,
+            last_resort=tuple(
+                draft.last_resort
+                for draft in sorted(resorts, key=lambda each: levels.names.index(each.level.name))
+                if draft.last_resort is not None
+            ),
         )
     if config is not None and not rules:
         gathered.notes.append("The configuration has no rules: no process will be ranked.")

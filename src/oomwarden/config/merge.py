@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from oomwarden.config.candidates import candidate_name
-from oomwarden.config.kill_order import KillOrderDraft
+from oomwarden.config.kill_order import KillOrderDraft, Named
+from oomwarden.config.last_resort import LastResortDraft
 from oomwarden.config.nodes import did_you_mean, shown
 from oomwarden.config.rules import Draft, ScoreAt
 from oomwarden.config.schema import ANY_OTHER, CALM, SCORE_MIN, Rule
@@ -49,14 +50,38 @@ def check_kill_order(
     known = dict.fromkeys((*rules, *named, ANY_OTHER))
     for entry in draft.names:
         if entry.name not in known:
-            of_a_line = candidate_name(entry.name)
-            hint = did_you_mean(of_a_line if of_a_line in known else entry.name, known)
-            yield entry.place.error(f"unknown rule {shown(entry.name)}, {hint}")
+            yield _unknown_rule(entry, known)
         elif entry.name in rules and _exempts(rules[entry.name]):
             yield entry.place.warning(
                 f"the rule {shown(entry.name)} exempts its processes ({SCORE_MIN}): the kernel "
                 f"can never kill them, so they are outside every order; {SCORE_MIN + 1} is within"
             )
+
+
+def check_last_resort(
+    resorts: Iterable[LastResortDraft],
+    levels: Sequence[str],
+    drafts: Sequence[Draft],
+    named: Collection[str],
+) -> Iterator[Problem]:
+    """What is wrong with the names of levels and rules in last resorts; see above."""
+    known = dict.fromkeys((*(each.rule.name for each in drafts), *named))
+    for resort in resorts:
+        level = resort.level
+        if level.name == CALM:
+            yield level.place.error(f"'{CALM}' is the level in which nothing is to be done")
+        elif level.name not in levels:
+            hint = did_you_mean(level.name, levels) if levels else "there are none"
+            yield level.place.error(f"unknown level {shown(level.name)}, {hint}")
+        for entry in resort.never:
+            if entry.name not in known:
+                yield _unknown_rule(entry, known)
+
+
+def _unknown_rule(entry: Named, known: Collection[str]) -> Problem:
+    of_a_line = candidate_name(entry.name)
+    hint = did_you_mean(of_a_line if of_a_line in known else entry.name, known)
+    return entry.place.error(f"unknown rule {shown(entry.name)}, {hint}")
 
 
 def _exempts(draft: Draft) -> bool:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from oomwarden.config.alerts import read_alerts
 from oomwarden.config.document import compose
 from oomwarden.config.kill_order import KillOrderDraft, read_kill_order
+from oomwarden.config.last_resort import LastResortDraft, read_last_resort
 from oomwarden.config.levels import PERCENT_MAX, LevelList, read_levels
 from oomwarden.config.nodes import Value, as_mapping, as_number, as_text, is_empty
 from oomwarden.config.rules import RuleList, UidOf, read_rules
 from oomwarden.config.schema import Alerts
 from oomwarden.errors import Problem
 
-KEYS = ("rules", "levels", "candidates", "kill_order", "most_exempt_percent", "alerts")
+KEYS = (
+    *("rules", "levels", "candidates", "kill_order", "most_exempt_percent"),
+    *("last_resort", "alerts"),
+)
 MOST_EXEMPT_MIN = 1
 
 
@@ -37,6 +41,7 @@ class Part:
     kill_order: KillOrderDraft | None = None
     most_exempt_percent: float | None = None
     alerts: Alerts | None = None
+    last_resort: tuple[LastResortDraft, ...] | None = None
 
 
 def parse_part(data: bytes, file: str, uid_of: UidOf) -> Part:
@@ -56,6 +61,7 @@ def parse_part(data: bytes, file: str, uid_of: UidOf) -> Part:
         kill_order=read_kill_order(keys["kill_order"]) if "kill_order" in keys else None,
         most_exempt_percent=_read_most_exempt(keys),
         alerts=read_alerts(keys["alerts"]) if "alerts" in keys else None,
+        last_resort=read_last_resort(keys["last_resort"]) if "last_resort" in keys else None,
     )
 
 

@@ -7,16 +7,24 @@ each rule and the kill order in force among what they say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from oomwarden.config.alert_places import alert_values
 from oomwarden.config.alerts import read_alerts
 from oomwarden.config.candidates import candidates_to_rules, read_candidates
 from oomwarden.config.document import compose, read_bytes
 from oomwarden.config.kill_order import read_kill_order
-from oomwarden.config.levels import COMBINED_KEYS, PERCENT_MAX, THRESHOLD_KEYS, read_levels
+from oomwarden.config.last_resort import LAST_RESORT_KEYS, read_last_resort
+from oomwarden.config.levels import (
+    CGROUP_KEY,
+    COMBINED_KEYS,
+    PERCENT_MAX,
+    THRESHOLD_KEYS,
+    read_levels,
+)
 from oomwarden.config.nodes import (
     Value,
     as_list,
@@ -27,6 +35,7 @@ from oomwarden.config.nodes import (
     one_or_many,
 )
 from oomwarden.config.placed import PlacedValue, number_of, origin_of
+from oomwarden.config.resorts import LastResort
 from oomwarden.config.rules import (
     MATCH_KEYS,
     ONLY_MAIN,
@@ -51,6 +60,8 @@ from oomwarden.errors import OomwardenError, Problem, Severity
 
 __all__ = ["PlacedValue", "placed_values"]
 
+_Part = TypeVar("_Part")
+
 _KIB = {"T": 1 << 30, "G": 1 << 20, "M": 1 << 10}
 
 
@@ -67,6 +78,7 @@ class _Written:
     kill_orders: dict[KillOrder, Value] = field(default_factory=dict)
     most_exempt: Value | None = None
     alerts: dict[Alerts, Value] = field(default_factory=dict)
+    last_resorts: dict[LastResort, Value] = field(default_factory=dict)
 
 
 def placed_values(config: Config) -> tuple[PlacedValue, ...]:
@@ -77,26 +89,36 @@ def placed_values(config: Config) -> tuple[PlacedValue, ...]:
     written = _Written()
     for file in dict.fromkeys(config.files):
         _read(file, written)
-    values: list[PlacedValue] = []
+    values = [*_ranked_values(config, written)]
+    if config.kill_order is not None:
+        item = _found(written.kill_orders, config.kill_order, config.kill_order.origin)
+        values += _kill_order_values(config.kill_order, item)
+    for resort in config.last_resort:
+        item = _found(written.last_resorts, resort, resort.origin)
+        values += _last_resort_values(resort, item)
+    values.append(_most_exempt_value(config.most_exempt_percent, written.most_exempt))
+    if config.alerts != NO_ALERTS:
+        item = _found(written.alerts, config.alerts, "the section 'alerts'")
+        values += alert_values(config.alerts, item)
+    return tuple(values)
+
+
+def _ranked_values(config: Config, written: _Written) -> Iterator[PlacedValue]:
     for level in config.levels:
-        if level not in written.levels:
-            raise _changed(level.origin)
-        values += _level_values(level, written.levels[level])
+        yield from _level_values(level, _found(written.levels, level, level.origin))
     for rule in config.rules:
         identity = _identity(rule, rule.at)
         if identity not in written.rules:
             raise _changed(rule.origin)
-        values += _rule_values(rule, written.rules[identity])
-    if config.kill_order is not None:
-        if config.kill_order not in written.kill_orders:
-            raise _changed(config.kill_order.origin)
-        values += _kill_order_values(config.kill_order, written.kill_orders[config.kill_order])
-    values.append(_most_exempt_value(config.most_exempt_percent, written.most_exempt))
-    if config.alerts != NO_ALERTS:
-        if config.alerts not in written.alerts:
-            raise _changed("the section 'alerts'")
-        values += alert_values(config.alerts, written.alerts[config.alerts])
-    return tuple(values)
+        yield from _rule_values(rule, written.rules[identity])
+
+
+def _found(written: Mapping[_Part, Value], what: _Part, where: Origin | str) -> Value:
+    """The node that something in force was written as. Raises OomwardenError if it is gone."""
+    item = written.get(what)
+    if item is None:
+        raise _changed(where)
+    return item
 
 
 def _changed(what: Origin | str) -> OomwardenError:
@@ -122,6 +144,12 @@ def _read(file: str, written: _Written) -> None:
         written.kill_orders[order] = keys["kill_order"]
     if "alerts" in keys and (alerts := read_alerts(keys["alerts"])):
         written.alerts[alerts] = keys["alerts"]
+    if "last_resort" in keys:
+        resorts = read_last_resort(keys["last_resort"])
+        items = (as_mapping(keys["last_resort"]) or {}).values()
+        for resort, item in zip(resorts, items, strict=True):
+            if resort.last_resort is not None:
+                written.last_resorts[resort.last_resort] = item
     written.most_exempt = keys.get("most_exempt_percent", written.most_exempt)
 
 
@@ -137,8 +165,8 @@ def _identity(rule: Rule, at: Iterable[tuple[str, int]]) -> Rule:
 def _level_values(level: Level, item: Value) -> Iterator[PlacedValue]:
     keys = _keys_of(item, f"levels[{level.name}]")
     limits = zip(_thresholds(level.when), _limits(keys["when"]), strict=True)
-    for threshold, (metric, value) in limits:
-        yield from _threshold_values(metric, threshold, value)
+    for threshold, (metric, value, cgroup) in limits:
+        yield from _threshold_values(metric, threshold, value, cgroup)
     for key in ("hold_seconds", "leave_after_seconds"):
         path = f"levels[{level.name}].{key}"
         yield PlacedValue(path, number_of(getattr(level, key)), origin_of(keys.get(key)))
@@ -153,24 +181,33 @@ def _thresholds(condition: Condition) -> Iterator[Threshold]:
         yield from _thresholds(part)
 
 
-def _limits(value: Value) -> Iterator[tuple[Metric, Value]]:
-    """The values that those comparisons were made from, in the same order."""
-    for key, child in (as_mapping(value) or {}).items():
+def _limits(
+    value: Value, cgroup: Value | None = None
+) -> Iterator[tuple[Metric, Value, Value | None]]:
+    """The values that those comparisons were made from, in the same order, and their cgroup."""
+    keys = as_mapping(value) or {}
+    cgroup = keys.get(CGROUP_KEY, cgroup)
+    for key, child in keys.items():
         if key in COMBINED_KEYS:
             for part in as_list(child) or ():
-                yield from _limits(part)
-        else:
-            yield Metric(key), child
+                yield from _limits(part, cgroup)
+        elif key != CGROUP_KEY:
+            yield Metric(key), child, cgroup
 
 
-def _threshold_values(metric: Metric, threshold: Threshold, value: Value) -> Iterator[PlacedValue]:
+def _threshold_values(
+    metric: Metric, threshold: Threshold, value: Value, cgroup: Value | None
+) -> Iterator[PlacedValue]:
     written = (as_mapping(value) or {}) if is_mapping(value) else {"enter": value}
     for key in THRESHOLD_KEYS:
-        if key == "window_ms" and not metric.is_share:
+        if key == "window_ms" and not metric.has_window:
             continue
         number = getattr(threshold, key)
-        limit = _size(number) if metric.is_size else number_of(number)
+        is_limit = key != "window_ms"
+        limit = _size(number) if metric.is_size and is_limit else number_of(number)
         yield PlacedValue(f"{value.path}.{key}", limit, origin_of(written.get(key)))
+    if threshold.cgroup is not None:
+        yield PlacedValue(f"{value.path}.{CGROUP_KEY}", threshold.cgroup, origin_of(cgroup))
 
 
 def _rule_values(rule: Rule, item: Value | None) -> Iterator[PlacedValue]:
@@ -220,6 +257,22 @@ def _kill_order_values(kill_order: KillOrder, item: Value) -> Iterator[PlacedVal
     margin_percent = number_of(kill_order.margin_percent)
     origin = origin_of(keys.get("margin_percent"))
     yield PlacedValue("kill_order.margin_percent", margin_percent, origin)
+
+
+def _last_resort_values(resort: LastResort, item: Value) -> Iterator[PlacedValue]:
+    path = f"last_resort.{resort.level}"
+    keys = as_mapping(item) or {}
+    for key in LAST_RESORT_KEYS:
+        if key == "never":
+            continue
+        value = getattr(resort, key)
+        if value is not None:
+            shown = str(value) if isinstance(value, str) else number_of(value)
+            yield PlacedValue(f"{path}.{key}", shown, origin_of(keys.get(key)))
+    for name, value in zip(
+        resort.never, one_or_many(keys["never"]) if "never" in keys else (), strict=True
+    ):
+        yield PlacedValue(value.path, name, origin_of(value))
 
 
 def _most_exempt_value(percent: float, value: Value | None) -> PlacedValue:

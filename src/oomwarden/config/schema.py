@@ -11,6 +11,11 @@ from enum import StrEnum
 
 from oomwarden.alert import Kind, Severity
 
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.config.resorts import LastResort
+
 SCORE_MIN = -1000
 """The lowest ``oom_score_adj``: exempt from the OOM killer (include/uapi/linux/oom.h)."""
 
@@ -36,17 +41,37 @@ class Origin:
         return f"{self.file}:{self.line}"
 
 
+_RATES = {"exhausted_in_seconds", "refault_rate", "reclaim_percent", "limit_hits"}
+_OF_CGROUPS = {"exhausted_in_seconds", "refault_rate", "limit_hits"}
+
+
 class Metric(StrEnum):
     """What a level may be made of. The values are the keys of the configuration file."""
 
     AVAILABLE_PERCENT = "available_percent"
-    """MemAvailable as a percentage of MemTotal."""
+    """MemAvailable as a percentage of MemTotal; of a cgroup, what its limits leave of them."""
     AVAILABLE = "available"
-    """MemAvailable in KiB."""
+    """The same in KiB."""
     SWAP_FREE_PERCENT = "swap_free_percent"
     """SwapFree as a percentage of SwapTotal; never holds on a machine without swap."""
     SWAP_FREE = "swap_free"
     """SwapFree in KiB; never holds on a machine without swap."""
+    LEFT_PERCENT = "left_percent"
+    """What can truly still be had, as a percentage of memory and swap together."""
+    LEFT = "left"
+    """What can truly still be had in KiB: memory, the ZFS cache, and swap less what it costs."""
+    EXHAUSTED_IN_SECONDS = "exhausted_in_seconds"
+    """When nothing will be left if it goes on as in the last ``window_ms``."""
+    SHMEM_PERCENT = "shmem_percent"
+    """tmpfs and shared memory as a percentage of MemTotal: nothing but swap takes it."""
+    HUGEPAGES_PERCENT = "hugepages_percent"
+    """Memory set aside for huge pages as a percentage of MemTotal: nobody else gets it."""
+    REFAULT_RATE = "refault_rate"
+    """KiB a second that had been evicted and were needed again, over ``window_ms``."""
+    RECLAIM_PERCENT = "reclaim_percent"
+    """Of the pages that reclaim looked at, those that it could take, over ``window_ms``."""
+    LIMIT_HITS = "limit_hits"
+    """How often a second a cgroup ran into its limit, over ``window_ms``."""
     PSI_SOME_AVG10 = "psi_some_avg10"
     """``avg10`` of the line ``some`` of /proc/pressure/memory, percent."""
     PSI_FULL_AVG10 = "psi_full_avg10"
@@ -57,24 +82,46 @@ class Metric(StrEnum):
     """Growth of ``total`` of ``full`` over the last ``window_ms``, percent of that time."""
 
     is_pressure: bool
-    """Whether it comes from PSI: such a threshold is met from above."""
+    """Whether more of it is worse: such a threshold is met from above."""
+    is_felt: bool
+    """Whether it comes with stalls, of which the kernel's trigger tells."""
     is_share: bool
+    """Whether it is a share of stall, measured over a window of its own."""
+    has_window: bool
     """Whether it is measured over a window of its own."""
     is_size: bool
     """Whether it is an amount of memory in KiB rather than a percentage."""
+    is_percent: bool
+    """Whether it is a percentage."""
     is_swap: bool
     """Whether it is about swap."""
+    is_deep: bool
+    """Whether it takes more reads than a sample does that was asked for nothing more."""
+    has_cgroup: bool
+    """Whether a cgroup has it."""
+    has_machine: bool
+    """Whether the machine has it."""
 
     def __init__(self, value: str) -> None:
         """Work out once what the guard asks at every turn."""
-        self.is_pressure = value.startswith("psi_")
+        is_psi = value.startswith("psi_")
+        self.is_felt = is_psi or value in {"refault_rate", "limit_hits"}
+        self.is_pressure = self.is_felt or value in {"shmem_percent", "hugepages_percent"}
         self.is_share = value.endswith("_share")
-        self.is_size = value in {"available", "swap_free"}
+        self.has_window = self.is_share or value in _RATES
+        self.is_size = value in {"available", "swap_free", "left", "refault_rate"}
+        self.is_percent = not self.is_size and value not in {"exhausted_in_seconds", "limit_hits"}
         self.is_swap = value.startswith("swap_")
+        self.is_deep = not is_psi and not self.is_swap and not value.startswith("available")
+        self.has_cgroup = not self.is_deep or value in _OF_CGROUPS
+        self.has_machine = value != "limit_hits"
 
 
 DEFAULT_WINDOW_MS = 1000
 """Over which time a share of stall is measured where the configuration does not say."""
+
+DEFAULT_TREND_WINDOW_MS = 5000
+"""Over which time it is seen how fast memory fills where the configuration does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +129,20 @@ class Threshold:
     """One comparison, with a limit to enter by and another, calmer one to leave by.
 
     Pressure is met at or above its limit, memory and swap at or below theirs.
-    Units are those of the metric: percent, or KiB.
+    Units are those of the metric: percent, KiB, seconds, or times a second. ``cgroup`` is the
+    path of whose figures are meant; None for the machine's.
     """
 
     metric: Metric
     enter: float
     leave: float
     window_ms: int = DEFAULT_WINDOW_MS
+    cgroup: str | None = None
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it takes more reads than a sample does that was asked for nothing more."""
+        return self.metric.is_deep or self.cgroup is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,3 +341,5 @@ class Config:
     most_exempt_percent: float = DEFAULT_MOST_EXEMPT_PERCENT
     """Which part of memory, or of a cgroup's limit, processes at -1000 may hold together."""
     alerts: Alerts = NO_ALERTS
+    last_resort: tuple[LastResort, ...] = ()
+    """What is done at which level, in the order of the levels; nothing where it is empty."""

@@ -25,6 +25,7 @@ from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.reload import Reload
+from oomwarden.guard.resort import Resort
 from oomwarden.guard.roster import Change, Judge, Roster
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scores import Scores
@@ -38,6 +39,12 @@ from oomwarden.model import ProcessId, Sense
 from oomwarden.policy.cadence import sleep_seconds
 from oomwarden.policy.exempt import Pool
 from oomwarden.policy.level import Ladder, LevelState, advance, with_levels
+
+# For mypy alone: both are loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
+    from oomwarden.guard.last_resort import LastResorts
 
 REPLAN_SECONDS = 1.0
 """How often all is planned anew while a level holds, though nothing else has happened."""
@@ -83,6 +90,7 @@ class Guard:
         self._options = options
         self._edges = edges
         self._roster = Roster(edges.processes, self._judge(config))
+        edges.senses.ask(config.levels)
         self._sample = edges.senses.sample(edges.clock())
         self._exemptions = Exemptions(edges.processes, self._sample.memory)
         self._scores = Scores(
@@ -100,11 +108,10 @@ class Guard:
         self._refused = 0
         self._chronicle = Chronicle(edges.processes)
         self._witness: Witness | None = None
+        self._scene = Scene(self._chronicle, self._scores, self._roster.rules)
         if edges.sources is not None:
-            scene = Scene(self._chronicle, self._scores, self._roster.rules)
-            self._witness = Witness(edges.sources, edges.senses, scene)
-        post = edges.post or Post(None, edges.clock)
-        self._herald = Herald(post, config)
+            self._witness = Witness(edges.sources, edges.senses, self._scene)
+        self._herald = Herald(edges.post or Post(None, edges.clock), config)
         self._quiet = Quiet(edges.senses, self._roster, self._chronicle)
         self._level = LevelState()
         self._triggered_at: float | None = None
@@ -113,6 +120,8 @@ class Guard:
         self._newborns: Newborns | None = None
         self._due_at = 0.0
         self._replanned_at = 0.0
+        self._resort = Resort(self._last_resorts)
+        self._resort.use(config)
         self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
 
     def run(self) -> None:
@@ -149,11 +158,13 @@ class Guard:
             self._herald.close()
             if self._witness is not None:
                 self._witness.close(self._level, edges.clock())
+            self._resort.close()
 
     def _wait(self) -> tuple[set[int], float]:
         """Sleep until something happens; tell what is ready, and the time."""
         sample = self._sample
         seconds = sleep_seconds(self._level, sample, self._ladder, self._triggered_at)
+        seconds = self._resort.most_seconds(seconds, sample.at_monotonic)
         until = self._due_at = sample.at_monotonic + seconds
         for source in (self._newborns, self._witness, self._herald):
             if source is not None and source.due_at is not None:
@@ -186,6 +197,8 @@ class Guard:
         control, newborns, witness = self._edges.control, self._newborns, self._witness
         return (
             seconds >= max(self._ladder.window_seconds, QUIET_SECONDS)
+            and not self._ladder.is_deep
+            and self._resort.is_at_rest
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
@@ -198,7 +211,8 @@ class Guard:
         if self._is_stopping or self._is_only_news(ready, now):
             return
         self._attend(ready, now)
-        sample = self._sample = self._edges.senses.sample(now)
+        is_calm = self._level.name == CALM
+        sample = self._sample = self._edges.senses.sample(now, is_calm=is_calm)
         self._level, transitions = advance(self._level, sample, self._ladder)
         self._chronicle.note(sample, self._level.name)
         self._herald.stand(self._level.name, sample)
@@ -223,6 +237,8 @@ class Guard:
         elif changes or self._scores.postponed:
             ids = {change.process.id for change in changes}
             self._apply(ids | self._scores.postponed, now)
+        # With the scores of this level in force, by which the kernel chooses.
+        self._resort.attend(self._level, sample)
         self._chronicle.survey(self._roster.started, self._roster.rules, now)
         self._tell_senses(now)
         self._herald.attend(set(), now)
@@ -388,10 +404,27 @@ class Guard:
         self._ladder = ladder
         self._config = config
         self._herald.use(config)
+        self._edges.senses.ask(config.levels)
+        self._resort.use(config)
         self._scores.use(config)
         self._roster.replace_judge(self._judge(config))
         self._scores.order({}, {})
         self._order = Order(self._edges.processes, self._judge(config), config)
+
+    def _last_resorts(self, config: Config) -> LastResorts:
+        from oomwarden.guard.acts import Surroundings
+        from oomwarden.guard.last_resort import LastResorts
+
+        edges, roster = self._edges, self._roster
+        around = Surroundings(
+            edges.processes, edges.senses, edges.clock, roster.started, roster.rules
+        )
+        claims, dry_run = self._scene.claims, self._options.dry_run
+        return LastResorts(config, around, claims, self._put_down, dry_run=dry_run)
+
+    def _put_down(self, act: Act, now: float) -> None:
+        if self._witness is not None:
+            self._witness.put_down(act, self._level, now)
 
     def _judge(self, config: Config) -> Judge:
         return Judge(self._edges.processes, config.rules, self._edges.uid_min)
@@ -408,6 +441,7 @@ class Guard:
             "processes": len(self._roster),
             "rules": status.rules_status(self._scores, self._config, self._level.name),
             "kill_order": status.order_status(self._order, self._config),
+            "last_resort": self._resort.status(now),
             "exempt": status.exempt_status(self._exemptions.pools),
             "adjustments": status.adjustments_status(self._scores, self._refused),
             "senses": status.senses_status(self._edges.senses.states.values()),

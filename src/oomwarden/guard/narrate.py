@@ -17,6 +17,7 @@ from oomwarden.model import (
     Adjustment,
     Applied,
     Outcome,
+    Process,
     Refusal,
     Sample,
     SenseState,
@@ -26,6 +27,11 @@ from oomwarden.policy.exempt import Pool, describe_excess
 from oomwarden.policy.kill_order import Unmet
 from oomwarden.policy.plan import Subject
 from oomwarden.wording import duration, printable, size
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.incidents.asked import Asked
 
 log = logging.getLogger("oomwarden")
 
@@ -297,3 +303,48 @@ def store_set_aside(path: str, why: str) -> None:
 def incidents_lost(count: int, why: str) -> None:
     """Tell that incidents will not be written."""
     log.error("%d incidents are lost: %s", count, printable(why))
+
+
+_DOING = {
+    "kernel-oom": "asked the kernel to kill; first in its order is",
+    "kill": "sent SIGKILL to",
+    "kill-unit": "killed the whole unit of",
+    "terminate": "sent SIGTERM to",
+}
+
+
+def resorted(asked: Asked, why_not_kernel: str | None) -> None:
+    """Tell that we have acted, why, and on whom."""
+    fields = {"OOMWARDEN_LEVEL": asked.level, "OOMWARDEN_ACTION": asked.action}
+    other = ""
+    if why_not_kernel is not None and asked.action in {"kill", "kill-unit"}:
+        other = f"; the kernel was not asked: {printable(why_not_kernel)}"
+    log.warning("last resort: %s%s", describe_asked(asked), other, extra={"fields": fields})
+
+
+def describe_asked(asked: Asked) -> str:
+    """``level critical has held for 10.0 s: sent SIGTERM to hog (pid 812) (available ...)``."""
+    who = f"{printable(asked.expected_comm)} (pid {asked.expected_pid})"
+    held = f"level {asked.level} has held for {asked.held_seconds:.1f} s"
+    return f"{held}: {_DOING[asked.action]} {who} ({asked.why})"
+
+
+def would_resort(asked: Asked) -> None:
+    """Tell what we would have done, had we been allowed to."""
+    log.warning("last resort, dry run: would have acted: %s", describe_asked(asked))
+
+
+def resort_missed(level: str, why: str) -> None:
+    """Tell that nothing was done though it was time; once, until something is."""
+    log.warning("last resort: nothing is done at level %s: %s", level, printable(why))
+
+
+def resort_failed(asked: Asked, error: OSError) -> None:
+    """Tell that an act was refused."""
+    log.warning("last resort: %s: refused: %s", describe_asked(asked), error.strerror)
+
+
+def would_not_end(process: Process | None) -> None:
+    """Tell that somebody was asked to end, and has not."""
+    who = "it" if process is None else str(process)
+    log.warning("last resort: %s was sent SIGTERM and has not ended; more is not asked for", who)

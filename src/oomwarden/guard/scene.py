@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from oomwarden.config.schema import CALM, Rule
 from oomwarden.guard.chronicle import Chronicle, Past
+from oomwarden.guard.claims import Claims
 from oomwarden.guard.scores import Scores
 from oomwarden.incidents.incident import Adjusted
 from oomwarden.policy.level import LevelState
@@ -33,6 +34,8 @@ class Scene:
         self._scores = scores
         self._rules = rules
         self._last: tuple[Adjusted, ...] = ()
+        self.claims = Claims()
+        """What we asked the kernel for, until its log tells of it."""
 
     def before(self, at: float) -> Past:
         """Tell the minutes before a moment, in seconds of CLOCK_MONOTONIC."""

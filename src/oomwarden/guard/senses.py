@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from oomwarden.config.schema import Level
 from oomwarden.errors import NotPermittedError, UnsupportedError
 from oomwarden.kernel.capabilities import Capability, effective_capabilities
 from oomwarden.kernel.meminfo import MeminfoFile
 from oomwarden.kernel.psi import PsiFile, PsiTrigger
 from oomwarden.model import Sample, Sense, SenseState
+from oomwarden.policy.level import thresholds
+
+# For mypy alone: it is loaded only where some level asks for more than memory and pressure.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.deep import DeepSenses
 
 
 class Senses:
@@ -25,6 +32,8 @@ class Senses:
         Raises UnsupportedError or NotPermittedError without /proc/meminfo.
         """
         self._arm = arm
+        self._root = root
+        self._deep: DeepSenses | None = None
         self.states: dict[Sense, SenseState] = {}
         self._news: list[SenseState] = []
         try:
@@ -40,14 +49,33 @@ class Senses:
         self.trigger = self._arm_trigger(root) if self._psi else None
         self._look_at_capabilities(root)
 
-    def sample(self, now: float) -> Sample:
-        """Take one reading; ``now`` is in seconds of CLOCK_MONOTONIC."""
+    def ask(self, levels: Iterable[Level]) -> None:
+        """Read from now on what these levels ask for, and no more."""
+        if self._deep is not None:
+            self._deep.close()
+            self._deep = None
+        for sense in (Sense.RECLAIM, Sense.CGROUPS):
+            self.states.pop(sense, None)
+        leaves = [leaf for level in levels for leaf in thresholds(level.when)]
+        if any(leaf.is_deep for leaf in leaves):
+            from oomwarden.guard.deep import DeepSenses
+
+            self._deep = DeepSenses(self._root, leaves, self._note)
+
+    def sample(self, now: float, *, is_calm: bool = True) -> Sample:
+        """Take one reading; ``now`` is in seconds of CLOCK_MONOTONIC.
+
+        In calm nothing is read that is asked for above it only.
+        """
         psi = None
         if self._psi is not None:
             try:
                 psi = self._psi.read()
             except OSError as error:
                 self._lose(self._psi, error)
+        if self._deep is not None:
+            deep = self._deep.read(self._meminfo, is_calm=is_calm)
+            return Sample(now, self._meminfo.read(), psi, deep)
         return Sample(now, self._meminfo.read(), psi)
 
     def note(self, sense: Sense, detail: str, *, works: bool) -> None:
@@ -64,9 +92,12 @@ class Senses:
         news, self._news = self._news, []
         return news
 
+    def _note(self, sense: Sense, detail: str, works: bool) -> None:  # noqa: FBT001 - a callback
+        self.note(sense, detail, works=works)
+
     def close(self) -> None:
         """Give all descriptors back."""
-        for file in (self._meminfo, self._psi, self.trigger):
+        for file in (self._meminfo, self._psi, self.trigger, self._deep):
             if file is not None:
                 file.close()
 

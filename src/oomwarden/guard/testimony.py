@@ -7,7 +7,12 @@ from dataclasses import replace
 from oomwarden.guard.scene import Scene, Stand
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kernel.boot import Boot
-from oomwarden.kill import Episode
+from oomwarden.kill import Episode, Kill, Scope
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
 
 MACHINE = "/proc/vmstat"
 """The counter of kills on the whole machine."""
@@ -89,4 +94,41 @@ def with_past(incident: Incident, scene: Scene, stand: Stand, at: float) -> Inci
         growth=past.growth,
         predicted=past.predicted,
         predicted_seconds=past.predicted_seconds,
+    )
+
+
+def of_act(
+    act: Act,
+    boot: Boot,
+    at_unix: float,
+    since_boot_us: int,
+    rss_parts_kib: tuple[int, int, int] | None,
+) -> Incident:
+    """Put down a kill of our own, of which the kernel's log has nothing."""
+    candidate, within = act.ranked.candidate, act.within
+    process, memory = candidate.process, candidate.memory
+    anon, file, shmem = rss_parts_kib or (memory.rss_kib, None, None)
+    kill = Kill(
+        pid=process.id.pid,
+        comm=process.comm,
+        uid=act.uid,
+        scope=Scope.GLOBAL if within is None else Scope.MEMCG,
+        memcg=within,
+        task_memcg=act.cgroup,
+        anon_rss_kib=anon,
+        file_rss_kib=file,
+        shmem_rss_kib=shmem,
+        pgtables_kib=memory.pgtables_kib,
+        oom_score_adj=candidate.score,
+    )
+    return Incident(
+        key=f"{boot.id}:last-resort:{since_boot_us}",
+        boot_id=boot.id,
+        at_unix=at_unix,
+        since_boot_us=since_boot_us,
+        accounted=Accounted.OURS,
+        episode=Episode(kills=(kill,), scope=kill.scope, memcg=within),
+        kernel_release=boot.release,
+        page_kib=boot.page_kib,
+        asked=act.asked,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oomwarden.config.schema import CALM
 from oomwarden.guard import narrate
@@ -27,6 +27,7 @@ from oomwarden.guard.testimony import (
     key_of,
     killed_us,
     lines_of,
+    of_act,
     of_count,
     of_episode,
     with_past,
@@ -35,9 +36,15 @@ from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kernel.boot import Boot
 from oomwarden.kernel.kill_counters import CgroupKills, KillCounter, kills_of_cgroups
 from oomwarden.kernel.kmsg import Kmsg
+from oomwarden.kernel.process_memory import read_rss_parts
 from oomwarden.kill import Episode
 from oomwarden.model import Sense
 from oomwarden.policy.level import LevelState
+
+# For mypy alone: it is loaded only where a last resort is configured.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.guard.acts import Act
 
 COUNT_SECONDS = 5.0
 """How often the kernel's counter is read under pressure. Reading it takes 25 us: not at rest."""
@@ -165,6 +172,15 @@ class Witness:
             self._must_judge = True
             self._go_on(level, now)
 
+    def put_down(self, act: Act, level: LevelState, now: float) -> None:
+        """Have an act of our own recorded of which the kernel's log will not tell."""
+        since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
+        parts = read_rss_parts(self._sources.root, act.process.id.pid)
+        unix = self._sources.unix_clock()
+        incident = of_act(act, self._boot, unix, since_boot_us, parts)
+        stand = self._scene.stand(level, now)
+        self._record(with_past(incident, self._scene, stand, now), {}, 1)
+
     def close(self, level: LevelState, now: float) -> int:
         """Enter what is left, and wait for the disk a little; tell how much is not written."""
         log, recorder = self._log, self._sources.recorder
@@ -220,6 +236,7 @@ class Witness:
             self._lost_told = log.lost
         self._held += done
         for kill in log.news(done):
+            self._scene.claims.hear(kill, now)
             narrate.killed(kill, log.rule_of(kill.pid))
 
     def _is_gone(self, pid: int) -> bool:
@@ -301,6 +318,9 @@ class Witness:
         passed = self._seconds_since(killed_us(episode), now)
         at_unix = None if passed is None else self._sources.unix_clock() - passed
         incident = of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
+        asked = self._scene.claims.claim(episode, now if passed is None else now - passed)
+        if asked is not None:
+            incident = replace(incident, asked=asked)
         if accounted is Accounted.EXPLAINED and self._log is not None:
             self._read_of.update(kill.task_memcg or "" for kill in episode.kills)
             if len(self._read_of) > _MOST_CGROUPS:

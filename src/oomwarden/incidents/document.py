@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 
 from oomwarden.errors import OomwardenError
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import (
     Accounted,
     Adjusted,
@@ -169,7 +170,7 @@ _Maker = Callable[..., object]
 _ROWS: dict[_Maker, type] = {
     kind: kind for kind in (Kill, Record, Task, Reading, Seen, Growth, Adjusted, Ranked)
 }
-_OBJECTS: dict[_Maker, type] = {Episode: Episode}
+_OBJECTS: dict[_Maker, type] = {Episode: Episode, Asked: Asked}
 _KINDS: dict[tuple[type, str], _Maker] = {
     (Incident, "accounted"): Accounted,
     (Incident, "episode"): Episode,
@@ -178,6 +179,7 @@ _KINDS: dict[tuple[type, str], _Maker] = {
     (Incident, "growth"): Growth,
     (Incident, "adjusted"): Adjusted,
     (Incident, "predicted"): Ranked,
+    (Incident, "asked"): Asked,
     (Episode, "kills"): Kill,
     (Episode, "records"): Record,
     (Episode, "scope"): Scope,

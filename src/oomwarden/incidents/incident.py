@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomwarden.incidents.asked import Asked
 from oomwarden.kill import Episode
 
 
@@ -17,6 +18,8 @@ class Accounted(StrEnum):
     """Read in the kernel log after the fact: the guard was not running when it happened."""
     UNEXPLAINED = "unexplained"
     """Counted by the kernel, and not in the log that could be read."""
+    OURS = "by oomwarden"
+    """Done by the guard itself, as a last resort: the kernel has not counted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ class Incident:
     which one it was (``/proc/vmstat``, or a cgroup path). ``level`` was in force, with
     ``level_seconds`` since it was entered. ``predicted`` was ranked ``predicted_seconds``
     before. ``lost_records`` had been overwritten in the kernel's ring before we could read.
-    ``left_out`` says what was there and is not kept, because it was too much.
+    ``left_out`` says what was there and is not kept, because it was too much. ``asked`` is what
+    the guard did to bring it about, None where it did nothing.
     """
 
     key: str
@@ -129,3 +133,4 @@ class Incident:
     page_kib: int | None = None
     lost_records: int = 0
     left_out: tuple[str, ...] = ()
+    asked: Asked | None = None

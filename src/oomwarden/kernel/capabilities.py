@@ -15,6 +15,8 @@ class Capability(IntEnum):
     """Read files of others."""
     SETPCAP = 8
     """Give capabilities up for good, for all that is executed later, too."""
+    KILL = 5
+    """Send signals to processes of other users."""
     NET_ADMIN = 12
     """Listen to the proc connector."""
     IPC_LOCK = 14

@@ -14,6 +14,11 @@ from oomwarden.errors import UnsupportedError
 from oomwarden.kernel.kept_file import KeptFile
 from oomwarden.model import Memory
 
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.model_deep import Held
+
 _SIZE = 8192
 _KEYS = (b"MemTotal:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
 """In the order of the fields of Memory."""
@@ -37,6 +42,29 @@ def parse_meminfo(data: bytes) -> Memory:
     return Memory(*found)
 
 
+def parse_held(data: bytes) -> Held:
+    """Pick what no reclaim can take: ``Shmem``, and ``Hugetlb`` or what it was called before.
+
+        Shmem:             12340 kB
+        Hugetlb:         2097152 kB
+
+    ``Hugetlb`` has all sizes of huge pages (Linux 4.17); before, there was only their number
+    (``HugePages_Total``) and the default size (``Hugepagesize``).
+    """
+    from oomwarden.model_deep import Held
+
+    hugepages_kib = _find(data, b"Hugetlb:")
+    if hugepages_kib is None:
+        count, size_kib = _find(data, b"HugePages_Total:"), _find(data, b"Hugepagesize:")
+        hugepages_kib = (count or 0) * (size_kib or 0)
+    return Held(_find(data, b"Shmem:") or 0, hugepages_kib)
+
+
+def _find(data: bytes, key: bytes) -> int | None:
+    start = data.find(b"\n" + key)
+    return int(data[start + 1 + len(key) :].split(maxsplit=1)[0]) if start >= 0 else None
+
+
 class MeminfoFile:
     """The machine's memory, kept open."""
 
@@ -47,6 +75,10 @@ class MeminfoFile:
     def read(self) -> Memory:
         """Take one reading. Raises OSError, UnsupportedError."""
         return parse_meminfo(self._file.read())
+
+    def read_held(self) -> Held:
+        """Take a reading of what cannot be reclaimed. Raises OSError."""
+        return parse_held(self._file.read())
 
     def close(self) -> None:
         """Give the descriptor back."""

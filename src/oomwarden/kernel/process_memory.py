@@ -19,6 +19,7 @@ from oomwarden.model import ProcessMemory
 
 _SIZE = 4096
 _CAP_SYS_ADMIN = 1 << 21
+_RSS_PARTS = (b"RssAnon", b"RssFile", b"RssShmem")
 
 
 def parse_memory(status: bytes) -> ProcessMemory | None:
@@ -46,6 +47,15 @@ def _kib(status: bytes, key: bytes) -> int:
 def _word(status: bytes, key: bytes) -> bytes | None:
     start = status.find(key)
     return status[start + len(key) :].split(maxsplit=1)[0] if start >= 0 else None
+
+
+def read_rss_parts(root: str, pid: int) -> tuple[int, int, int] | None:
+    """Read what of its memory is anonymous, of files, and shared, in KiB (Linux 4.5)."""
+    status = _read(os.path.join(root, f"proc/{pid}/status"))
+    if status is None or b"\nRssAnon:" not in status:
+        return None
+    anon, file, shmem = (_kib(status, b"\n%s:" % name) for name in _RSS_PARTS)
+    return anon, file, shmem
 
 
 def read_memory(root: str, pid: int) -> ProcessMemory | None:

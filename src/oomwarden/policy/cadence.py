@@ -6,9 +6,10 @@ the time for which nothing can happen. A pressure trigger may always wake us ear
 
 from __future__ import annotations
 
-from oomwarden.config.schema import CALM
+from oomwarden.config.schema import CALM, Metric, Threshold
 from oomwarden.model import Memory, Sample
 from oomwarden.policy.level import Ladder, LevelState, next_deadline
+from oomwarden.policy.reserves import cgroup_of, left_kib
 
 MEMORY_FILL_KIB_PER_SECOND = 6_000 * 1024
 """Faster than common machines can fault pages in (0.4 to 2.2 GB/s a thread were measured)."""
@@ -35,13 +36,15 @@ def sleep_seconds(
     memory = sample.memory if state.harmless is None else state.harmless.memory
     now = sample.at_monotonic
     longest = LONGEST_SECONDS
+    if ladder.courses:
+        longest = min(longest, *(_look_seconds(each.window_seconds) for each in ladder.courses))
     if ladder.levels and state.name == ladder.levels[-1].name:
         longest = SHORTEST_SECONDS
     elif state.name != CALM or (
         triggered_at is not None and now - triggered_at < TRIGGER_ATTENTION_SECONDS
     ):
         longest = UNDER_PRESSURE_SECONDS
-    seconds = max(SHORTEST_SECONDS, min(longest, _headroom_seconds(memory, ladder)))
+    seconds = max(SHORTEST_SECONDS, min(longest, _headroom_seconds(memory, sample, ladder)))
     deadline = next_deadline(state, ladder) if state.harmless is None else None
     if deadline is None:
         return seconds
@@ -49,15 +52,44 @@ def sleep_seconds(
     return min(seconds, UNDER_PRESSURE_SECONDS, max(deadline - now, 0))
 
 
-def _headroom_seconds(memory: Memory, ladder: Ladder) -> float:
+def _look_seconds(window_seconds: float) -> float:
+    """Tell how often to look at what is measured over a window: twice in it, once a second."""
+    return max(min(window_seconds / 2, 1.0), UNDER_PRESSURE_SECONDS)
+
+
+def _headroom_seconds(memory: Memory, sample: Sample, ladder: Ladder) -> float:
     """Tell the time until the nearest limit below could be reached."""
     shortest = LONGEST_SECONDS
     for threshold in ladder.memory_limits:
         metric = threshold.metric
-        whole_kib = memory.swap_total_kib if metric.is_swap else memory.total_kib
-        free_kib = memory.swap_free_kib if metric.is_swap else memory.available_kib
-        limit_kib = threshold.enter if metric.is_size else whole_kib * threshold.enter / 100
-        if free_kib > limit_kib:
+        if threshold.is_deep:
+            headroom_kib = _deep_headroom_kib(threshold, sample)
+        else:
+            whole_kib = memory.swap_total_kib if metric.is_swap else memory.total_kib
+            free_kib = memory.swap_free_kib if metric.is_swap else memory.available_kib
+            limit_kib = threshold.enter if metric.is_size else whole_kib * threshold.enter / 100
+            headroom_kib = free_kib - limit_kib
+        if headroom_kib is not None and headroom_kib > 0:
             speed = SWAP_FILL_KIB_PER_SECOND if metric.is_swap else MEMORY_FILL_KIB_PER_SECOND
-            shortest = min(shortest, (free_kib - limit_kib) / speed)
+            shortest = min(shortest, headroom_kib / speed)
     return shortest
+
+
+def _deep_headroom_kib(threshold: Threshold, sample: Sample) -> float | None:
+    """Tell what is left above a limit of what was read beside memory; None: nobody knows."""
+    metric, limit = threshold.metric, threshold.enter
+    if threshold.cgroup is None:
+        memory = sample.memory
+        whole_kib: int | None = memory.total_kib + memory.swap_total_kib
+        free_kib: int | None = left_kib(sample)
+    else:
+        cgroup = cgroup_of(sample, threshold.cgroup)
+        if cgroup is None:
+            return None
+        whole_kib = cgroup.swap_limit_kib if metric.is_swap else cgroup.limit_kib
+        free_kib = cgroup.swap_free_kib if metric.is_swap else cgroup.available_kib
+    if metric in {Metric.EXHAUSTED_IN_SECONDS, Metric.RECLAIM_PERCENT}:
+        return None
+    if free_kib is None or whole_kib is None:
+        return None
+    return free_kib - (limit if metric.is_size else whole_kib * limit / 100)

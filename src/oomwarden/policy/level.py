@@ -29,6 +29,14 @@ from oomwarden.config.schema import (
 )
 from oomwarden.model import Memory, Sample, Transition
 
+# For mypy alone: it costs the guard locked memory, and is loaded where it is asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.policy.trails import Course, Trails
+
+NO_TRAILS: Trails = {}
+"""Nothing is followed."""
+
 STALL_RESOLUTION_SECONDS = 0.05
 """Of points closer together than this one is kept, however often we are woken up."""
 
@@ -41,24 +49,30 @@ class Ladder:
     """The levels of a configuration, and what is asked about them at every sample.
 
     ``window_seconds`` is the longest time over which a share of stall is measured, 0 where none
-    is. ``memory_limits`` are those that can be crossed while no pressure is felt.
+    is. ``memory_limits`` are those that can be crossed while no pressure is felt. ``is_deep``
+    is whether any of it takes more reads than memory and pressure; ``courses`` are what is
+    followed then.
     """
 
     levels: tuple[Level, ...]
     window_seconds: float
     memory_limits: tuple[Threshold, ...]
+    is_deep: bool = False
+    courses: tuple[Course, ...] = ()
 
     @classmethod
     def of(cls, levels: tuple[Level, ...]) -> Ladder:
         """Work out once what does not change while a configuration is in force."""
+        leaves = [leaf for level in levels for leaf in thresholds(level.when)]
         windows = (
-            threshold.window_ms / 1000
-            for level in levels
-            for threshold in thresholds(level.when)
-            if threshold.metric.is_share
+            leaf.window_ms / 1000 for leaf in leaves if leaf.metric.is_share and not leaf.is_deep
         )
         limits = chain.from_iterable(_memory_limits(level.when) for level in levels)
-        return cls(levels, max(windows, default=0), tuple(limits))
+        if not any(leaf.is_deep for leaf in leaves):
+            return cls(levels, max(windows, default=0), tuple(limits))
+        from oomwarden.policy.trails import courses
+
+        return cls(levels, max(windows, default=0), tuple(limits), True, courses(leaves))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,7 @@ class LevelState:
     since_monotonic: float | None = None
     latches: tuple[Latch, ...] = ()
     stall: tuple[StallPoint, ...] = ()
+    trails: Trails = field(default_factory=dict)
     harmless: Sample | None = field(default=None, compare=False)
 
 
@@ -105,7 +120,9 @@ def advance(
     harmless = _harmless(state, sample, stall, ladder)
     if harmless is None:
         return _judge(state, sample, stall, ladder)
-    return LevelState(state.name, state.since_monotonic, state.latches, stall, harmless), ()
+    return LevelState(
+        state.name, state.since_monotonic, state.latches, stall, NO_TRAILS, harmless
+    ), ()
 
 
 def is_harmless(sample: Sample, state: LevelState) -> bool:
@@ -137,24 +154,31 @@ def with_levels(state: LevelState, before: Ladder, after: Ladder) -> LevelState:
     """
     known = {level.name: latch for level, latch in zip(before.levels, state.latches, strict=False)}
     latches = tuple(known.get(level.name, _OPEN) for level in after.levels)
-    return replace(state, latches=latches, harmless=None)
+    return replace(state, latches=latches, trails=NO_TRAILS, harmless=None)
 
 
 def _judge(
     state: LevelState, sample: Sample, stall: tuple[StallPoint, ...], ladder: Ladder
 ) -> tuple[LevelState, tuple[Transition, ...]]:
     now, levels = sample.at_monotonic, ladder.levels
+    trails = _followed(state.trails, sample, ladder) if ladder.courses else NO_TRAILS
     latches = tuple(
-        _advance_latch(latch, level, sample, stall)
+        _advance_latch(latch, level, sample, stall, trails)
         for latch, level in zip(_latches(state, levels), levels, strict=True)
     )
     name = _worst(latches, levels)
     since = now if name != state.name or state.since_monotonic is None else state.since_monotonic
-    after = LevelState(name, since, latches, stall)
+    after = LevelState(name, since, latches, stall, trails)
     if name == state.name:
         return after, ()
     is_rise = _rank(name, levels) > _rank(state.name, levels)
     return after, (Transition(state.name, name, sample, is_rise=is_rise),)
+
+
+def _followed(trails: Trails, sample: Sample, ladder: Ladder) -> Trails:
+    from oomwarden.policy.trails import follow
+
+    return follow(trails, sample, ladder.courses)
 
 
 def _latches(state: LevelState, levels: tuple[Level, ...]) -> tuple[Latch, ...]:
@@ -170,7 +194,7 @@ def _harmless(
     """
     if state.harmless is not None and _is_like(sample, state.harmless, stall):
         return state.harmless
-    if state.name != CALM or state.since_monotonic is None:
+    if state.name != CALM or state.since_monotonic is None or ladder.is_deep:
         return None
     if any(latch != _OPEN for latch in state.latches):
         return None
@@ -179,7 +203,7 @@ def _harmless(
         return None
     worse = replace(sample, memory=_with_less(sample.memory))
     for level in ladder.levels:
-        if _holds(level.when, worse, stall, leaving=False):
+        if _holds(level.when, worse, stall, NO_TRAILS, leaving=False):
             return None
     return worse
 
@@ -216,27 +240,37 @@ def _with_less(memory: Memory) -> Memory:
 
 
 def _advance_latch(
-    latch: Latch, level: Level, sample: Sample, stall: tuple[StallPoint, ...]
+    latch: Latch, level: Level, sample: Sample, stall: tuple[StallPoint, ...], trails: Trails
 ) -> Latch:
     now = sample.at_monotonic
     if latch.is_closed:
-        if _holds(level.when, sample, stall, leaving=True):
+        if _holds(level.when, sample, stall, trails, leaving=True):
             return Latch(is_closed=True)
         fails_since = now if latch.fails_since is None else latch.fails_since
         is_over = now - fails_since >= level.leave_after_seconds
         return _OPEN if is_over else Latch(is_closed=True, fails_since=fails_since)
-    if not _holds(level.when, sample, stall, leaving=False):
+    if not _holds(level.when, sample, stall, trails, leaving=False):
         return _OPEN
     holds_since = now if latch.holds_since is None else latch.holds_since
     is_due = now - holds_since >= level.hold_seconds
     return Latch(is_closed=True) if is_due else Latch(holds_since=holds_since)
 
 
+def holds(state: LevelState, sample: Sample, level: Level, *, leaving: bool) -> bool:
+    """Tell whether the condition of a level holds now, by its limits to enter or to leave."""
+    return _holds(level.when, sample, state.stall, state.trails, leaving=leaving)
+
+
 def _holds(
-    condition: Condition, sample: Sample, stall: tuple[StallPoint, ...], *, leaving: bool
+    condition: Condition,
+    sample: Sample,
+    stall: tuple[StallPoint, ...],
+    trails: Trails,
+    *,
+    leaving: bool,
 ) -> bool:
     if isinstance(condition, Threshold):
-        value = measure(condition, sample, stall)
+        value = measure(condition, sample, stall, trails)
         limit = condition.leave if leaving else condition.enter
         if value is None:
             return False
@@ -244,15 +278,20 @@ def _holds(
     # A plain loop: the generator for any() and all() costs more than all comparisons.
     is_any = isinstance(condition, AnyOf)
     for each in condition.conditions:
-        if _holds(each, sample, stall, leaving=leaving) is is_any:
+        if _holds(each, sample, stall, trails, leaving=leaving) is is_any:
             return is_any
     return not is_any
 
 
 def measure(  # noqa: PLR0911 - one for each metric
-    threshold: Threshold, sample: Sample, stall: tuple[StallPoint, ...]
+    threshold: Threshold,
+    sample: Sample,
+    stall: tuple[StallPoint, ...],
+    trails: Trails = NO_TRAILS,
 ) -> float | None:
     """Tell the value that a threshold is about; None where it cannot be had."""
+    if threshold.cgroup is not None:
+        return _deep_value(threshold, sample, trails)
     memory, psi = sample.memory, sample.psi
     match threshold.metric:
         case Metric.AVAILABLE_PERCENT:
@@ -269,6 +308,13 @@ def measure(  # noqa: PLR0911 - one for each metric
             return psi.full.avg10_percent if psi else None
         case Metric.PSI_SOME_SHARE | Metric.PSI_FULL_SHARE:
             return _share_percent(threshold, stall)
+    return _deep_value(threshold, sample, trails)
+
+
+def _deep_value(threshold: Threshold, sample: Sample, trails: Trails) -> float | None:
+    from oomwarden.policy.measures import deep_value
+
+    return deep_value(threshold, sample, trails)
 
 
 def _share_percent(threshold: Threshold, stall: tuple[StallPoint, ...]) -> float | None:
@@ -330,7 +376,10 @@ def _memory_limits(condition: Condition) -> Iterator[Threshold]:
 
 
 def _is_pressure(condition: Condition) -> bool:
-    return all(threshold.metric.is_pressure for threshold in thresholds(condition))
+    """Whether it can only come with stalls that wake us."""
+    return all(
+        threshold.metric.is_felt and threshold.cgroup is None for threshold in thresholds(condition)
+    )
 
 
 def _worst(latches: tuple[Latch, ...], levels: tuple[Level, ...]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from oomwarden.incidents.asked import Asked
 from oomwarden.report.facts import (
     Accounting,
     Crowd,
@@ -36,7 +37,8 @@ class KillReport:
     ``is_group``: the whole cgroup was killed for the first one (memory.oom.group).
     ``is_drill``: it was made on purpose ('oomwarden drill'). ``panic`` is the text with which
     the kernel ended. ``unknown`` are whole sentences about what this report
-    cannot tell, and why.
+    cannot tell, and why. ``asked`` is what the guard itself did to bring it about, as a last
+    resort; None where it did nothing.
     """
 
     when: When
@@ -63,6 +65,7 @@ class KillReport:
     advice: tuple[Advice, ...] = ()
     what_if: WhatIf | None = None
     unknown: tuple[str, ...] = ()
+    asked: Asked | None = None
 
     @property
     def victim(self) -> Victim | None:

@@ -89,6 +89,7 @@ def _summarise(
         makeup=makeup_of(episode, scale.page_kib),
         crowds=crowds_of(episode.table, scale.page_kib),
         what_if=what_if,
+        asked=incident.asked,
     )
     return _completed(report, episode, is_stored=is_stored)
 

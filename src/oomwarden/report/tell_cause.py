@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from oomwarden.kill import Scope
 from oomwarden.report.facts import Grower, Limit, Trigger
 from oomwarden.report.kill_report import KillReport
+from oomwarden.report.tell_asked import about_asked, about_expected
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Agreement, Arithmetic, Candidate
 from oomwarden.report.words import (
@@ -29,7 +30,10 @@ def about_limit(report: KillReport) -> Iterator[Block]:
     """Tell whose memory had run out, and who asked for more."""
     limit, trigger = report.limit, report.trigger
     is_manual = trigger is not None and trigger.is_manual
-    if is_manual:
+    if report.asked is not None:
+        yield about_asked(report.asked)
+        yield about_expected(report.asked, report.victim.pid if report.victim else None)
+    elif is_manual:
         yield ("Somebody asked the kernel to kill (SysRq f): memory need not have been short.",)
     elif limit.scope is Scope.MEMCG:
         yield from _memcg(limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oomwarden.config.schema import CALM
-from oomwarden.incidents.incident import Reading
+from oomwarden.incidents.incident import Accounted, Reading
 from oomwarden.report.facts import Service, Victim, When
 from oomwarden.report.kill_report import KillReport
 from oomwarden.report.tell_first import headline_of
@@ -35,7 +35,8 @@ def about_death(report: KillReport) -> Iterator[Block]:
     if victim is None:
         yield (*headline_of(report), ".")
         return
-    yield _who(victim)
+    is_ours = report.accounting.state is Accounted.OURS
+    yield _who(victim, "oomwarden" if is_ours else "the kernel")
     yield Facts((*_home(victim), *_life(victim)))
     if victim.is_wasted:
         freed = amount(report.freed_kib)
@@ -43,13 +44,13 @@ def about_death(report: KillReport) -> Iterator[Block]:
     yield from _others(report)
 
 
-def _who(victim: Victim) -> Text:
+def _who(victim: Victim, killer: str) -> Text:
     owner: Text = ()
     if victim.user is not None:
         owner = (" of user ", Quoted(victim.user), f" (uid {victim.uid})")
     elif victim.uid is not None:
         owner = (f" of uid {victim.uid}",)
-    return (*process(victim.comm, victim.pid), *owner, " was killed by the kernel.")
+    return (*process(victim.comm, victim.pid), *owner, f" was killed by {killer}.")
 
 
 def _home(victim: Victim) -> Iterator[tuple[str, Text]]:

@@ -8,6 +8,7 @@ from oomwarden.incidents.incident import Accounted
 from oomwarden.kill import Scope
 from oomwarden.report.facts import Limit
 from oomwarden.report.kill_report import KillReport
+from oomwarden.report.tell_asked import because_of
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Agreement
 from oomwarden.report.words import count_of, lasted, moment, named, process, times
@@ -28,6 +29,8 @@ def headline_of(report: KillReport) -> Text:
 
 
 def _because(report: KillReport) -> Text:
+    if report.asked is not None:
+        return because_of(report.asked)
     if report.trigger is not None and report.trigger.is_manual:
         return (" because somebody asked the kernel to kill (SysRq)",)
     match report.limit.scope:

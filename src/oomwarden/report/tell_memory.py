@@ -80,6 +80,9 @@ def about_accounting(report: KillReport) -> Iterator[Block]:
         case Accounted.FOUND_LATE:
             text = "It was found in the kernel's log afterwards: no guard was running then"
             yield (f"{text}{_lines(accounting)}.",)
+        case Accounted.OURS:
+            text = "oomwarden has done it itself: the kernel has neither counted nor logged it"
+            yield (f"{text}, and what is known was read the moment before.",)
         case Accounted.UNEXPLAINED:
             counter = accounting.counter or "the kernel"
             where = "" if counter.startswith("/proc/") else "cgroup "

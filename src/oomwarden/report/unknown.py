@@ -32,12 +32,12 @@ def unknown_of(report: KillReport, *, is_stored: bool) -> Iterator[str]:
         yield "Whose memory had run out is not in the log."
     elif report.limit.scope is Scope.MEMCG and report.limit.memcg is None:
         yield "Which cgroup had reached its limit is not in the log."
-    if report.trigger is None:
+    if report.trigger is None and report.accounting.state is not Accounted.OURS:
         yield (
             "Who asked for the memory is not in the log: the kernel limits how much it prints in a"
             " storm of kills."
         )
-    if report.makeup is None:
+    if report.makeup is None and report.accounting.state is not Accounted.OURS:
         yield "What memory was full of is not in the log."
 
 
@@ -50,4 +50,4 @@ def _unknown_of_victim(report: KillReport, *, is_stored: bool) -> Iterator[str]:
 
 
 def _was_watched(report: KillReport) -> bool:
-    return report.accounting.state is Accounted.EXPLAINED
+    return report.accounting.state in {Accounted.EXPLAINED, Accounted.OURS}
