@@ -56,7 +56,7 @@ def test_every_key_is_documented() -> None:
         "Grower": "growers", "Guarding": "guarding", "Adjusted": "adjusted",
         "Forecast": "forecast", "Makeup": "makeup", "Part": "parts", "Crowd": "crowds",
         "Accounting": "accounting", "Advice": "advice", "WhatIf": "what_if", "WouldDie": "kills",
-        "Rescored": "rescored", "Unjudged": "unjudged",
+        "Rescored": "rescored", "Unjudged": "unjudged", "Asked": "asked",
     }  # fmt: skip
     assert documented() == {names[kind]: keys for kind, keys in kinds(KillReport).items()}
 
