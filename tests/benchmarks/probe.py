@@ -52,7 +52,7 @@ def apply(file: str) -> dict[str, float]:
 def level(file: str) -> dict[str, float]:
     """Change the level and back, with everybody classified and every descriptor open."""
     with _guard(file, dry_run=False) as guard:
-        scores = guard._scores
+        scores = guard._keeper.scores
         try:
             now = time.monotonic()
             begin = cpu_seconds()

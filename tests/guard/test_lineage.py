@@ -12,12 +12,11 @@ import pytest
 from tests.conftest import Machine
 from tests.guard.helpers import Script, config, guard, rule
 
-from oomwarden.config.schema import Children, Config
+from oomwarden.config.schema import CALM, Children, Config
 from oomwarden.guard.lineage import WRITE_TICKS, Donor
 from oomwarden.guard.loop import Guard
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.scores import Scores
-from oomwarden.kernel.process_events import Births
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import ProcessId
 
@@ -42,7 +41,7 @@ class Told(Guard):
 
     def hear(self, *pids: int) -> None:
         """Meet those who have just had an exec."""
-        self._meet(Births(dict.fromkeys(pids, 0), lost=False), 1001.0)
+        self._keeper.meet(pids, CALM, 1001.0)
 
 
 def test_a_grandchild_is_an_heir_though_its_parent_was_never_met(machine: Machine) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import select
 import signal
 from collections.abc import Callable
@@ -440,3 +442,36 @@ def test_a_child_born_just_before_its_parent_was_written_to(machine: Machine) ->
 
     assert seen == [100]
     assert machine.score(20) == 0
+
+
+def test_without_descriptors_it_goes_on_and_catches_up(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A look that finds no descriptor left is cut short; the next one reads everybody again."""
+    machine.start(10, "web")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest_free)
+    seen: list[int] = []
+
+    def run_out() -> None:
+        machine.start(11, "web")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+
+    def mend() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        seen.append(machine.score(11))
+
+    with caplog.at_level(logging.INFO, "oomwarden"):
+        run(
+            machine,
+            config(rule("web", 100)),
+            (4, run_out),
+            (4, mend),
+            (4, lambda: seen.append(machine.score(11))),
+        )
+
+    assert seen == [0, 100]
+    assert [machine.score(10), machine.score(11)] == [0, 0]
+    assert sum("short of something: Too many open files" in each for each in caplog.messages) == 1
+    assert "nothing is short any more: everybody is read again" in caplog.messages

@@ -207,7 +207,7 @@ def test_what_is_put_off_gets_turns(machine: Machine) -> None:
     """A score that is to be written later is nothing that a look would find."""
     one = guard(machine.root, SETTINGS, Script())
     before = one._may_sleep_on(4.0)
-    one._scores.postponed.add(ProcessId(10, 5))
+    one._keeper.scores.postponed.add(ProcessId(10, 5))
 
     assert before
     assert not one._may_sleep_on(4.0)

@@ -8,6 +8,7 @@ The guard never waits for a client: what a client does not take at once, it does
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -108,11 +109,16 @@ class ControlServer:
         self.drop(fd)
 
     def accept(self, now: float) -> int | None:
-        """Take a client in and tell its descriptor; None where there is none, or no room."""
+        """Take a client in and tell its descriptor; None where there is none, or no room.
+
+        Raises OSError where there is no descriptor left for it.
+        """
         try:
             client, _ = self._socket.accept()
-        except OSError:
-            # It hung up in between, or descriptors have run out: neither is ours to mend.
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                # It stays at the door, which would wake us over and over: the loop makes room.
+                raise
             return None
         if len(self._clients) >= MOST_CLIENTS:
             client.close()

@@ -5,12 +5,13 @@ It never waits for anything but its poll set, and every file that it reads is a 
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import oomwarden
 from oomwarden.config.schema import CALM, Config
@@ -18,26 +19,22 @@ from oomwarden.guard import narrate, status
 from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.control import ControlServer, Json
 from oomwarden.guard.events import Events
-from oomwarden.guard.exemptions import Exemptions
 from oomwarden.guard.herald import Herald, Post
+from oomwarden.guard.keeper import Keeper, Means
 from oomwarden.guard.newborns import Newborns
-from oomwarden.guard.order import Order
 from oomwarden.guard.originals import Originals
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.reload import Reload
 from oomwarden.guard.resort import Resort
-from oomwarden.guard.roster import Change, Judge, Roster
 from oomwarden.guard.scene import Scene
-from oomwarden.guard.scores import Scores
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier
 from oomwarden.guard.witness import Sources, Witness
 from oomwarden.kernel.privilege import Privilege
-from oomwarden.kernel.process_events import Births, ProcessEvents
+from oomwarden.kernel.process_events import ProcessEvents
 from oomwarden.kernel.processes import ProcessTable
-from oomwarden.model import ProcessId, Sense
+from oomwarden.model import Sense
 from oomwarden.policy.cadence import sleep_seconds
-from oomwarden.policy.exempt import Pool
 from oomwarden.policy.level import Ladder, LevelState, advance, with_levels
 
 # For mypy alone: both are loaded only where a last resort is configured.
@@ -46,8 +43,8 @@ if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
     from oomwarden.guard.last_resort import LastResorts
 
-REPLAN_SECONDS = 1.0
-"""How often all is planned anew while a level holds, though nothing else has happened."""
+SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What may run out for a while: descriptors, of ours or of the machine, and kernel memory."""
 
 QUIET_SECONDS = 0.5
 """Whoever is to be looked at more often than this is not at rest."""
@@ -89,37 +86,32 @@ class Guard:
         self._ladder = Ladder.of(config.levels)
         self._options = options
         self._edges = edges
-        self._roster = Roster(edges.processes, self._judge(config))
         edges.senses.ask(config.levels)
         self._sample = edges.senses.sample(edges.clock())
-        self._exemptions = Exemptions(edges.processes, self._sample.memory)
-        self._scores = Scores(
+        self._herald = Herald(edges.post or Post(None, edges.clock), config)
+        means = Means(
             edges.processes,
-            config,
-            dry_run=options.dry_run,
-            most_open=most_open,
-            privilege=edges.privilege,
-            originals=edges.originals,
-            exemptions=self._exemptions,
+            edges.uid_min,
+            edges.senses.states[Sense.LOWER_SCORES].works,
+            most_open,
+            options.dry_run,
+            edges.privilege,
+            edges.originals,
         )
-        self._order = Order(edges.processes, self._judge(config), config)
-        self._told_unmet: set[tuple[str, str, str]] = set()
-        self._may_lower = edges.senses.states[Sense.LOWER_SCORES].works
-        self._refused = 0
+        self._keeper = keeper = Keeper(config, means, self._herald, self._sample)
         self._chronicle = Chronicle(edges.processes)
+        self._scene = Scene(self._chronicle, keeper.scores, keeper.roster.rules)
         self._witness: Witness | None = None
-        self._scene = Scene(self._chronicle, self._scores, self._roster.rules)
         if edges.sources is not None:
             self._witness = Witness(edges.sources, edges.senses, self._scene)
-        self._herald = Herald(edges.post or Post(None, edges.clock), config)
-        self._quiet = Quiet(edges.senses, self._roster, self._chronicle)
+        self._quiet = Quiet(edges.senses, keeper.roster, self._chronicle)
         self._level = LevelState()
         self._triggered_at: float | None = None
         self._reload = Reload(options.config_file, edges.events, edges.notifier)
         self._is_stopping = False
         self._newborns: Newborns | None = None
         self._due_at = 0.0
-        self._replanned_at = 0.0
+        self._is_short = False
         self._resort = Resort(self._last_resorts)
         self._resort.use(config)
         self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
@@ -147,7 +139,7 @@ class Guard:
             # What is here by now stays for long: not to be searched for garbage ever again.
             gc.freeze()
             while not self._is_stopping:
-                self._turn(*self._wait())
+                self._turn_if_possible(*self._wait())
         except Exception as error:
             self._herald.failing(error, edges.clock())
             raise
@@ -197,14 +189,28 @@ class Guard:
         control, newborns, witness = self._edges.control, self._newborns, self._witness
         return (
             seconds >= max(self._ladder.window_seconds, QUIET_SECONDS)
+            and not self._is_short
             and not self._ladder.is_deep
             and self._resort.is_at_rest
             and (control is None or not control.has_clients)
             and (newborns is None or newborns.due_at is None)
             and (witness is None or witness.due_at is None)
-            and not self._scores.postponed
-            and not self._order.is_in_force
+            and self._keeper.is_at_rest
         )
+
+    def _turn_if_possible(self, ready: set[int], now: float) -> None:
+        """Do one round; without descriptors or kernel memory do without, and try again."""
+        try:
+            self._turn(ready, now)
+        except OSError as error:
+            if error.errno not in SHORT_OF:
+                raise
+            if not self._is_short:
+                narrate.short_of(error)
+            self._is_short = True
+            self._keeper.spare_descriptors()
+            # What was cut short is due again, but not at once: nothing else may have changed.
+            self._sample = replace(self._sample, at_monotonic=now)
 
     def _turn(self, ready: set[int], now: float) -> None:
         """Do one round: sample, level, processes, plan, apply."""
@@ -220,31 +226,19 @@ class Guard:
             narrate.transition(event)
             self._herald.transition(event, now)
             self._edges.notifier.say(STATUS=f"{event.level_to}: {narrate.describe_sample(sample)}")
-        changes, gone = self._roster.look(now)
-        for process_id in gone:
-            self._scores.forget(process_id)
-        self._take(changes)
-        if self._roster.has_reconciled:
-            self._survey_exempt()
-        is_reordered = self._order.keep(
-            self._level.name, sample.memory, self._scores, now, may_lower=self._may_lower
-        )
-        if is_reordered:
-            self._tell_unmet()
-        if is_reordered or transitions or self._roster.has_reconciled or self._must_replan(now):
-            self._replanned_at = now
-            self._apply(None, now)
-        elif changes or self._scores.postponed:
-            ids = {change.process.id for change in changes}
-            self._apply(ids | self._scores.postponed, now)
+        self._keeper.look(self._level.name, sample, now, has_moved=bool(transitions))
         # With the scores of this level in force, by which the kernel chooses.
         self._resort.attend(self._level, sample)
-        self._chronicle.survey(self._roster.started, self._roster.rules, now)
+        roster = self._keeper.roster
+        self._chronicle.survey(roster.started, roster.rules, now)
         self._tell_senses(now)
         self._herald.attend(set(), now)
         if self._witness is not None:
-            is_time = bool(transitions) or self._roster.has_reconciled
+            is_time = bool(transitions) or roster.has_reconciled
             self._witness.check(self._level, now, is_time=is_time)
+        if self._is_short:
+            self._is_short = False
+            narrate.short_no_more()
 
     def _is_only_news(self, ready: set[int], now: float) -> bool:
         """Serve kills and births, if any; tell whether nothing else has happened or is due."""
@@ -262,48 +256,13 @@ class Guard:
             births = self._newborns.collect(ready, now)
             if births is not None and births.lost:
                 # Some were missed: all are read again, now.
-                self._roster.reconcile_soon()
+                self._keeper.roster.reconcile_soon()
                 return False
             if births is not None:
-                self._meet(births, now)
+                self._wakeups["birth"] += 1
+                self._keeper.meet(births.pids, self._level.name, now)
             ready = self._newborns.without_source(ready)
         return not is_due and not ready
-
-    def _must_replan(self, now: float) -> bool:
-        """Whether sizes may have changed what a sacrifice is worth: under pressure they do."""
-        return self._level.name != CALM and now - self._replanned_at >= REPLAN_SECONDS
-
-    def _meet(self, births: Births, now: float) -> None:
-        """Give those who have just become what they are their scores, at once."""
-        self._wakeups["birth"] += 1
-        changes, gone = self._roster.look_at(births.pids, now)
-        for process_id in gone:
-            self._scores.forget(process_id)
-        self._take(changes)
-        if changes:
-            self._apply({change.process.id for change in changes}, now)
-
-    def _take(self, changes: Iterable[Change]) -> None:
-        # Parents first: what a child inherited is known by what its parent was given.
-        for change in sorted(changes, key=lambda change: change.process.id.start_ticks):
-            self._scores.take(change.process, change.rule)
-            if change.refusal is not None:
-                self._refused += 1
-                narrate.refused(change.refusal)
-                self._herald.refused(change.refusal, self._edges.clock())
-
-    def _survey_exempt(self) -> None:
-        """See who cannot be killed, and say so if too little is left that can."""
-        processes = self._edges.processes
-        before = {pool.name for pool in self._too_exempt()}
-        self._exemptions.survey(
-            process for pid in processes.pids() if (process := processes.read(pid))
-        )
-        for pool in self._too_exempt():
-            if pool.name not in before:
-                narrate.too_exempt(pool, self._config.most_exempt_percent)
-        most_percent, now = self._config.most_exempt_percent, self._edges.clock()
-        self._herald.exempt(self._too_exempt(), most_percent, now)
 
     def _tell_senses(self, now: float) -> None:
         """Say what was lost, or is there again; of all but this one somebody else has said so."""
@@ -312,35 +271,12 @@ class Guard:
                 narrate.senses([state])
             self._herald.sense(state, now)
 
-    def _tell_unmet(self) -> None:
-        """Say once what the kill order asks for and scores cannot bring about."""
-        for unmet in self._order.unmet:
-            key = (unmet.earlier.comm, unmet.later.comm, unmet.reason)
-            if key not in self._told_unmet:
-                self._told_unmet.add(key)
-                narrate.unmet(unmet)
-        if not self._order.is_in_force:
-            self._told_unmet.clear()
-
-    def _too_exempt(self) -> list[Pool]:
-        most_percent = self._config.most_exempt_percent
-        return [pool for pool in self._exemptions.pools if pool.exempt_percent > most_percent]
-
-    def _apply(self, only: Iterable[ProcessId] | None, now: float) -> None:
-        results = self._scores.adjust(self._level.name, now, only)
-        is_routine = only is not None
-        narrate.applied(results, dry_run=self._options.dry_run, is_routine=is_routine)
-        self._herald.denied(results, now)
-        for subject in self._scores.yielded:
-            narrate.left_to_others(subject)
-        self._scores.yielded.clear()
-
     def _introduce(self) -> None:
         """Say once who guards what, and by which rules."""
-        held = self._scores.holders()
+        held = self._keeper.scores.holders()
         narrate.log.info(
             "guarding %d processes: %d held by %d of %d rules; %s; level %s",
-            len(self._roster),
+            len(self._keeper.roster),
             held.total(),
             len(held),
             len(self._config.rules),
@@ -350,34 +286,20 @@ class Guard:
         self._edges.notifier.say(READY="1", STATUS=f"{self._level.name}: guarding")
 
     def _recover(self) -> None:
-        """Take over what a guard that was killed left behind, for the first plan to put right."""
-        originals, processes = self._edges.originals, self._edges.processes
-        left = originals.left_behind if originals is not None else {}
-        found = [(processes.read(id_.pid), id_, given) for id_, given in left.items()]
-        living = [
-            (process, given) for process, id_, given in found if process and process.id == id_
-        ]
-        for process, given in living:
-            self._scores.adopt(process, given)
-        control = self._edges.control
-        if living or (control is not None and control.was_left_behind):
-            narrate.taken_over(len(living))
-            self._herald.crashed(len(living), self._edges.clock())
+        """Take over what a guard that was killed left behind, and say so."""
+        changed, control = self._keeper.recover(), self._edges.control
+        if changed or (control is not None and control.was_left_behind):
+            narrate.taken_over(changed)
+            self._herald.crashed(changed, self._edges.clock())
 
     def _give_back(self) -> None:
         if self._options.keep:
-            narrate.log.info("stopped; scores are kept as they are, as asked")
-            self._scores.release()
-            if self._edges.originals is not None:
-                self._edges.originals.clear()
+            self._keeper.leave()
             return
-        now = self._edges.clock()
-        # Who was born since the last look may have inherited what is to be given back.
-        changes, _ = self._roster.look(now)
-        self._take(changes)
-        results = self._scores.restore(now)
-        narrate.applied(results, dry_run=self._options.dry_run)
-        narrate.log.info("stopped; every score that was ours is given back")
+        if self._is_short:
+            # As it was to begin with: one descriptor at a time is enough for this.
+            self._keeper.spare_descriptors()
+        self._keeper.give_back(self._edges.clock())
 
     def _attend(self, ready: set[int], now: float) -> None:
         """Serve everything in the poll set that is ready."""
@@ -406,16 +328,13 @@ class Guard:
         self._herald.use(config)
         self._edges.senses.ask(config.levels)
         self._resort.use(config)
-        self._scores.use(config)
-        self._roster.replace_judge(self._judge(config))
-        self._scores.order({}, {})
-        self._order = Order(self._edges.processes, self._judge(config), config)
+        self._keeper.use(config)
 
     def _last_resorts(self, config: Config) -> LastResorts:
         from oomwarden.guard.acts import Surroundings
         from oomwarden.guard.last_resort import LastResorts
 
-        edges, roster = self._edges, self._roster
+        edges, roster = self._edges, self._keeper.roster
         around = Surroundings(
             edges.processes, edges.senses, edges.clock, roster.started, roster.rules
         )
@@ -426,9 +345,6 @@ class Guard:
         if self._witness is not None:
             self._witness.put_down(act, self._level, now)
 
-    def _judge(self, config: Config) -> Judge:
-        return Judge(self._edges.processes, config.rules, self._edges.uid_min)
-
     def status(self, now: float) -> Json:
         """Build the document that ``oomwarden status`` shows."""
         return {
@@ -438,12 +354,8 @@ class Guard:
             "dry_run": self._options.dry_run,
             "level": status.level_status(self._level, self._config, now),
             "sample": status.sample_status(self._sample, now),
-            "processes": len(self._roster),
-            "rules": status.rules_status(self._scores, self._config, self._level.name),
-            "kill_order": status.order_status(self._order, self._config),
+            **self._keeper.status(self._level.name),
             "last_resort": self._resort.status(now),
-            "exempt": status.exempt_status(self._exemptions.pools),
-            "adjustments": status.adjustments_status(self._scores, self._refused),
             "senses": status.senses_status(self._edges.senses.states.values()),
             "kills": self._witness.status(now) if self._witness is not None else None,
             "alerts": self._herald.status(now),

@@ -289,6 +289,16 @@ def unreachable(targets: Iterable[str]) -> None:
         log.info("alerts reach all targets again")
 
 
+def short_of(error: OSError) -> None:
+    """Tell that a look had to be cut short for want of something."""
+    log.error("short of something: %s: newcomers may wait; it is tried again", error.strerror)
+
+
+def short_no_more() -> None:
+    """Tell that a whole look was possible again."""
+    log.info("nothing is short any more: everybody is read again")
+
+
 def store_failed(why: str) -> None:
     """Tell that incidents cannot be written now."""
     fields = {"fields": {"MESSAGE_ID": message_ids.STORE_FAILED}}

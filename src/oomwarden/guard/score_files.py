@@ -103,6 +103,12 @@ class ScoreFiles:
         finally:
             self._close_unless_kept(process, file)
 
+    def spare(self) -> None:
+        """Close all that are kept; they are opened again when they are needed."""
+        for file in self._kept.values():
+            file.close()
+        self._kept.clear()
+
     def close(self, process: ProcessId) -> None:
         """Forget all about a process."""
         self._floors.pop(process, None)

@@ -244,6 +244,10 @@ class Scores:
             self._files.close(process_id)
         self._held.clear()
 
+    def spare_descriptors(self) -> None:
+        """Keep no score open for a while: each is opened when it is needed."""
+        self._files.spare()
+
     def _drop(self, process_id: ProcessId) -> None:
         held = self._held.pop(process_id, None)
         if held is None:
