@@ -53,13 +53,19 @@ def test_a_document_of_another_schema_is_refused() -> None:
 
 @given(st.binary() | st.binary().map(zlib.compress), st.integers(0, 200), st.integers(1, 255))
 def test_a_damaged_document_is_an_error_of_its_own(data: bytes, at: int, flip: int) -> None:
-    """Any bytes, and any one changed byte of a good one, are told as damage."""
+    """Any bytes, and any one changed byte of a good one, are told as damage, or do none."""
     with pytest.raises(DocumentError):
         decode(data)
-    good = bytearray(encode(killed(1)))
+    incident = killed(1)
+    good = bytearray(encode(incident))
     good[at % len(good)] ^= flip
-    with pytest.raises(DocumentError):
-        decode(bytes(good))
+    try:
+        decoded = decode(bytes(good))
+    except DocumentError:
+        return
+    # A few bits of the header tell only how hard it was compressed (RFC 1950, FLEVEL).
+    assert at % len(good) == 1
+    assert decoded == incident
 
 
 @given(
