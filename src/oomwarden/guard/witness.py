@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from oomwarden.config.schema import CALM
 from oomwarden.guard import narrate
 from oomwarden.guard.accounting import Accounting
+from oomwarden.guard.cgroup_tally import CgroupTally
 from oomwarden.guard.control import Json
 from oomwarden.guard.events import Events
 from oomwarden.guard.kernel_log import KernelLog
@@ -22,7 +23,6 @@ from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.testimony import (
-    MACHINE,
     anchor_of,
     key_of,
     killed_us,
@@ -34,7 +34,7 @@ from oomwarden.guard.testimony import (
 )
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kernel.boot import Boot
-from oomwarden.kernel.kill_counters import CgroupKills, KillCounter, kills_of_cgroups
+from oomwarden.kernel.kill_counters import KillCounter
 from oomwarden.kernel.kmsg import Kmsg
 from oomwarden.kernel.process_memory import read_rss_parts
 from oomwarden.kill import Episode
@@ -60,7 +60,6 @@ MOST_TOLD_LATE = 20
 
 _US = 1_000_000
 _MOST_READS = 10_000
-_MOST_CGROUPS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +97,7 @@ class Witness:
         self._must_judge = True
         self._counted: int | None = None
         self._counted_at = 0.0
-        self._cgroups: dict[str, CgroupKills] = {}
-        self._read_of: Counter[str] = Counter()
+        self._cgroups = CgroupTally(sources.root)
         self._lost_told = self._lost_recorded = 0
         self._kills: Counter[str] = Counter()
         self._scopes: Counter[str] = Counter()
@@ -135,7 +133,7 @@ class Witness:
             recorder.known(self._boot.id)
             self._patience_until = now + PATIENCE_SECONDS
         if self._counted:
-            self._note_cgroups(kills_of_cgroups(self._sources.root))
+            self._cgroups.look()
         self._go_on(level, now)
 
     def without_ours(self, ready: set[int]) -> set[int]:
@@ -322,9 +320,7 @@ class Witness:
         if asked is not None:
             incident = replace(incident, asked=asked)
         if accounted is Accounted.EXPLAINED and self._log is not None:
-            self._read_of.update(kill.task_memcg or "" for kill in episode.kills)
-            if len(self._read_of) > _MOST_CGROUPS:
-                self._note_cgroups(kills_of_cgroups(self._sources.root))
+            self._cgroups.note(episode.kills)
             mark = self._log.mark(anchor_of(episode))
             if mark is not None:
                 at = mark.at if passed is None else min(now - passed, mark.at)
@@ -350,32 +346,12 @@ class Witness:
         if log is not None and not self._kills[Accounted.UNEXPLAINED]:
             # What was overwritten before our start is the reason for a first complaint, if any.
             lost += log.gone
-        counter = self._where_counted(kills)
+        counter = self._cgroups.where(kills)
         narrate.unexplained(kills, counter, lost, can_read=can_read)
         unix = self._sources.unix_clock()
         incident = of_count(key, kills, counter, self._boot, unix, lost)
         stand = self._scene.stand(level, now)
         self._record(with_past(incident, self._scene, stand, now), {}, kills)
-
-    def _where_counted(self, kills: int) -> str:
-        """Tell the one cgroup whose own counter has all of these kills, or else the machine's."""
-        found = kills_of_cgroups(self._sources.root)
-        grown = {
-            path: count.oom_kill - self._cgroups.get(path, CgroupKills(0)).oom_kill
-            for path, count in found.items()
-        }
-        for path, count in self._read_of.items():
-            for above in grown:
-                if f"{path}/".startswith(above.rstrip("/") + "/"):
-                    grown[above] -= count
-        self._note_cgroups(found)
-        # In version 2 those above have counted them, too: the lowest is meant.
-        return max((path for path in grown if grown[path] == kills), key=len, default=MACHINE)
-
-    def _note_cgroups(self, found: dict[str, CgroupKills]) -> None:
-        """Count from here on: all that these have counted is read of, or was complained about."""
-        self._cgroups = found
-        self._read_of.clear()
 
     def _record(self, incident: Incident, explains: dict[str, int], kills: int) -> None:
         self._kills[incident.accounted] += kills

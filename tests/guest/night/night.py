@@ -38,9 +38,23 @@ rules:
   - name: torrent
     match: {{comm: torrent}}
     score: 500
+levels:
+  - name: elevated
+    when:
+      available_percent: {{enter: 20, leave: 25}}
+    leave_after_seconds: 10
+  - name: exhausted
+    when:
+      available_percent: {{enter: 8, leave: 12}}
+    leave_after_seconds: 5
 kill_order:
   from: elevated
   order: [torrent, chat, web, "*", database, ssh]
+last_resort:
+  exhausted:
+    after_seconds: 0
+    action: kernel-oom
+    cooldown_seconds: 5
 alerts:
   targets:
     - name: phone
