@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -47,6 +48,18 @@ def test_a_static_score_is_no_rank_and_an_order_is(machine: Machine) -> None:
     assert seen[False] < 0
     assert seen[True] > 0
     assert [machine.score(10), machine.score(11)] == [0, 0]
+
+
+def test_the_guard_is_not_everybody_else(machine: Machine) -> None:
+    """An order moves the guard only where a rule in it means the guard."""
+    machine.start(10, "mysqld", rss_kib=8 * GIB)
+    machine.start(os.getpid(), "oomwarden", rss_kib=GIB)
+    seen: list[int] = []
+
+    look = Script([(1, lambda: seen.append(machine.score(os.getpid())))])
+    guard(machine.root, ordered("hog", "*", "mysqld"), look).run()
+
+    assert seen == [0]
 
 
 def test_strangers_are_moved_by_the_star_and_given_back(machine: Machine) -> None:

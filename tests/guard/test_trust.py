@@ -36,6 +36,35 @@ def test_a_user_cannot_buy_protection_by_a_name(
     assert told == [f"protection refused: sshd (pid 10), uid 1000, /usr/bin/env: rule sshd: {why}"]
 
 
+def test_likes_are_refused_in_one_line(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """Sessions without end would fill the log; another user is another line."""
+    for pid in range(10, 20):
+        machine.start(pid, "sshd", uid=1000, age_seconds=0)
+    machine.start(20, "sshd", uid=1001, age_seconds=0)
+    running = guard(machine.root, config(rule("sshd", -900)), Script([(1, lambda: None)]))
+
+    with caplog.at_level(logging.WARNING, "oomwarden"):
+        running.run()
+
+    told = [message for message in caplog.messages if "protection refused" in message]
+    assert [message.partition(", uid ")[2][:4] for message in told] == ["1000", "1001"]
+    adjustments = running.status(0)["adjustments"]
+    assert isinstance(adjustments, dict)
+    assert adjustments["protection_refused"] == 11
+
+
+def test_who_is_ending_is_not_refused(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """Without memory and program there is nothing left to protect: that is no news."""
+    machine.start(10, "sshd")
+    (machine.proc / "10/exe").unlink()
+    (machine.proc / "10/status").write_text("Name:\tsshd\nUid:\t0\t0\t0\t0\n")
+
+    with caplog.at_level(logging.WARNING, "oomwarden"):
+        guard(machine.root, config(rule("sshd", -900)), Script([(1, lambda: None)])).run()
+
+    assert [message for message in caplog.messages if "refused" in message] == []
+
+
 def test_an_exec_into_a_protected_name_is_refused_too(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,8 +16,11 @@ from oomwarden.guard.roster import Change, Judge, Roster
 from oomwarden.guard.scores import Scores
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.kernel.processes import ProcessTable
-from oomwarden.model import ProcessId, Sample
+from oomwarden.model import ProcessId, Refusal, Sample
 from oomwarden.policy.exempt import Pool
+
+MOST_TOLD = 256
+"""Of so many kinds of refusals it is remembered that they were told; then all are told again."""
 
 REPLAN_SECONDS = 1.0
 """How often all is planned anew while a level holds, though nothing else has happened."""
@@ -66,6 +69,7 @@ class Keeper:
         self._order = Order(processes, self._judge(config), config)
         self._told_unmet: set[tuple[str, str, str]] = set()
         self._refused = 0
+        self._told_refused: set[tuple[str, str, int | None, str | None, str]] = set()
         self._replanned_at = 0.0
 
     @property
@@ -76,6 +80,7 @@ class Keeper:
     def use(self, config: Config) -> None:
         """Go by another configuration from the next look on."""
         self._config = config
+        self._told_refused.clear()
         self.scores.use(config)
         self.roster.replace_judge(self._judge(config))
         self.scores.order({}, {})
@@ -168,9 +173,19 @@ class Keeper:
         for change in sorted(changes, key=lambda change: change.process.id.start_ticks):
             self.scores.take(change.process, change.rule)
             if change.refusal is not None:
-                self._refused += 1
-                narrate.refused(change.refusal)
-                self._herald.refused(change.refusal, now)
+                self._refuse(change.refusal, now)
+
+    def _refuse(self, refusal: Refusal, now: float) -> None:
+        """Count a refusal; say so once of all that are alike: a session is refused as its like."""
+        self._refused += 1
+        who = (refusal.rule_name, refusal.process.comm, refusal.uid, refusal.exe, refusal.why)
+        if who in self._told_refused:
+            return
+        if len(self._told_refused) >= MOST_TOLD:
+            self._told_refused.clear()
+        self._told_refused.add(who)
+        narrate.refused(refusal)
+        self._herald.refused(refusal, now)
 
     def _apply(self, level: str, only: Iterable[ProcessId] | None, now: float) -> None:
         results = self.scores.adjust(level, now, only)

@@ -31,6 +31,7 @@ class Order:
         self._judge = judge
         self._config = config
         self._formula = formula_here(processes.root)
+        self._own_pid = os.getpid()
         self._standing: Ordering | None = None
         self._due_at = 0.0
 
@@ -82,6 +83,9 @@ class Order:
         root = self._processes.root
         for change in survey(self._processes, self._judge):
             process = change.process
+            if process.id.pid == self._own_pid and change.rule is None:
+                # Who says "everybody else" does not mean the guard.
+                continue
             memory = None if process.is_kernel_thread else read_memory(root, process.id.pid)
             current = read_score(root, process.id.pid)
             if memory is None or current is None:

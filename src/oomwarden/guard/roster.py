@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from oomwarden.config.schema import Rule
 from oomwarden.kernel.executables import read_executable
+from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Process, ProcessId, Refusal
 from oomwarden.policy.rules import Fact, Facts, RuleSet, is_kubelets, is_main
@@ -78,6 +79,9 @@ class Judge:
         why = why_not_trusted(rule, uid, executable, self._uid_min)
         if why is None:
             return rule, None
+        if executable is None and read_memory(self._processes.root, process.id.pid) is None:
+            # It is ending: there is nothing left to protect, and nothing to tell.
+            return None, None
         exe = executable.path if executable else None
         return None, Refusal(process, rule.name, uid, exe, why)
 

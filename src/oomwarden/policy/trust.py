@@ -28,7 +28,7 @@ def why_not_trusted(
     if not _is_trusted(uid, rule, uid_min):
         return f"uid {uid} is neither root, nor a system account, nor named by the rule"
     if executable is None:
-        return "its program cannot be seen (that may take CAP_SYS_PTRACE)"
+        return "its program cannot be seen: that may take CAP_SYS_PTRACE, or it has another root"
     reasons = (_weakness(owner, rule, uid_min) for owner in executable.owners)
     return next((reason for reason in reasons if reason is not None), None)
 

@@ -24,7 +24,8 @@ STATE = Path("/run/night-state")
 GUARD = f"""\
 rules:
   - name: ssh
-    match: {{unit: ssh.service}}
+    match: {{comm: sshd}}
+    only: main
     score: -900
   - name: database
     match: {{unit: mariadb.service}}
