@@ -112,7 +112,7 @@ class Senses:
             psi = PsiFile(root)
         except OSError as error:
             cause = {
-                errno.ENOENT: "this kernel has none (Linux 4.20 or newer with CONFIG_PSI does)",
+                errno.ENOENT: "there is none: it takes Linux 4.20, and psi=1 where it is off",
                 errno.EOPNOTSUPP: "it is switched off: boot with psi=1",
             }.get(error.errno or 0, error.strerror)
             self.note(Sense.PSI, f"{cause}; {price}", works=False)

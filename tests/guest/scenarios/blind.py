@@ -28,7 +28,8 @@ USER = 4000
 WANTED = 250
 CONFIG = f"rules:\n  - name: mine\n    match: {{comm: mine}}\n    score: {WANTED}\n"
 SECONDS = 60
-BLIND = {"psi", "lower_scores", "other_users", "process_events", "kernel_log"}
+BLIND = {"psi", "lower_scores", "other_users", "kernel_log"}
+"""Births are told to anybody since Linux 6.6."""
 
 
 def scenario(report: Report) -> None:
