@@ -258,6 +258,16 @@ def test_a_victim_that_was_the_largest_is_limited_alone() -> None:
     assert spare.lines[2] == '    match: {unit: "hog.service", user: 1000}'
 
 
+def test_a_limit_is_of_all_workers_and_not_of_the_one_that_died() -> None:
+    """A unit's limit below what it held together would be the next kill."""
+    workers = [task(200 + n, "worker", 300, uid=33) for n in range(4)]
+    alone = full(episode(workers[0], (SMALL, *workers)))
+    kills = tuple(replace(kill, task_memcg="/system.slice/shop.service") for kill in alone.kills)
+    limit = by_topic(of(replace(alone, kills=kills)), "limit")
+    assert "4 processes of worker held 1.2 GiB, on a machine of 4.0 GiB." in plain(limit.why)
+    assert "MemoryMax=960M" in limit.lines
+
+
 def test_a_crowd_is_the_trouble_itself() -> None:
     """No single one of it."""
     crowd = tuple(task(1000 + n, "php-fpm", 30) for n in range(120))

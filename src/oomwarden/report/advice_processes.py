@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from oomwarden.config.schema import SCORE_MAX, SCORE_MIN
 from oomwarden.kill import Scope
 from oomwarden.report.culprit import Culprit, Known
-from oomwarden.report.facts import Victim
+from oomwarden.report.facts import Crowd, Victim
 from oomwarden.report.kill_report import KillReport
 from oomwarden.report.places import unit_in
 from oomwarden.report.snippets import DROP_IN, limit_lines, rule_lines, whole_mib
@@ -101,7 +101,9 @@ def about_culprit(known: Known) -> Iterator[Advice]:
     grew = culprit.grew
     if grew is None or known.report.limit.scope is Scope.MEMCG:
         return
-    most_kib = whole_mib(max(grew.sizes_kib[0][1] * 1.5, culprit.held_kib / 2))
+    crowd = _likes_of(known, culprit.comm)
+    held_kib = culprit.held_kib if crowd is None else crowd.held_kib
+    most_kib = whole_mib(max(grew.sizes_kib[0][1] * 1.5, held_kib / 2))
     found = limit_lines(culprit.unit, culprit.place, most_kib)
     if found is not None:
         where, file, limit = found
@@ -117,6 +119,19 @@ def about_culprit(known: Known) -> Iterator[Advice]:
             limit,
             file,
         )
+
+
+def _likes_of(known: Known, comm: str | None) -> Crowd | None:
+    """Find what all processes of a name held together; None if there was only one."""
+    table, page_kib = (
+        known.episode.table if known.episode else None,
+        known.report.arithmetic.page_kib,
+    )
+    likes = [row for row in table or () if row.comm == comm]
+    if comm is None or page_kib is None or len(likes) < 2:  # noqa: PLR2004 - more than one
+        return None
+    pages = sum(row.rss_pages + (row.swap_pages or 0) for row in likes)
+    return Crowd(comm, len(likes), pages * page_kib)
 
 
 def _why_blamed(culprit: Culprit, victim: Victim) -> Text:
@@ -180,16 +195,19 @@ def about_victim(known: Known) -> Iterator[Advice]:
         return
     makeup = report.makeup
     if report.limit.scope is Scope.GLOBAL and makeup is not None:
-        most_kib = whole_mib(min(victim.held_kib * 0.8, makeup.total_kib * 0.75))
+        # A limit is of a whole unit: what all of that name held counts, not the one that died.
+        crowd = _likes_of(known, victim.comm)
+        who: Text = (Quoted(victim.comm or "?"),)
+        if crowd is not None:
+            who = (f"{crowd.processes:,} processes of ", *who)
+        held_kib = victim.held_kib if crowd is None else crowd.held_kib
+        most_kib = whole_mib(min(held_kib * 0.8, makeup.total_kib * 0.75))
         found = limit_lines(victim.unit, victim.place, most_kib)
         if found is not None:
             where, file, lines = found
             yield Advice(
                 "limit",
-                (
-                    Quoted(victim.comm or "?"),
-                    f" held {size(victim.held_kib)}, on a machine of {size(makeup.total_kib)}.",
-                ),
+                (*who, f" held {size(held_kib)}, on a machine of {size(makeup.total_kib)}."),
                 (
                     "Give ",
                     Quoted(victim.unit or ""),

@@ -177,7 +177,8 @@ def _pressure(report: KillReport) -> Iterator[Block]:
 
 
 def _at_last(last: Reading) -> str:
-    left = f"{lasted(last.before_seconds)} before, {size(last.available_kib)} were available"
+    before = max(last.before_seconds, 0.0)  # the kernel's clock and ours differ by a little
+    left = f"{lasted(before)} before, {size(last.available_kib)} were available"
     some, full = last.psi_some_percent, last.psi_full_percent
     if some is None:
         return f"{left}."
