@@ -33,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run each scenario on one of the kernels, but on each what says that it needs each",
     )
+    group.addoption(
+        "--guests-all",
+        action="store_true",
+        help="run the scenarios, too, that take so long that they are only run on request",
+    )
     group.addoption("--guests-kvm", action="store_true", help="let the guests use /dev/kvm")
     group.addoption(
         "--guests-out",

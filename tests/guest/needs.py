@@ -11,7 +11,8 @@ class Needs:
     """The guest for one scenario; ``append`` goes to the kernel's command line.
 
     ``every_kernel`` is for what kernels are known to do differently: such a scenario is run on
-    each of them, where others are spread over them to save time.
+    each of them, where others are spread over them to save time. ``on_request`` is for what
+    takes so long that it is only run with ``--guests-all``, or when it is named by ``-k``.
 
     ``systemd``: a Debian of its own with systemd and real services on a disk, instead of this
     machine's files (see :mod:`tests.guest.image`); ``swap_mib`` is a disk for swap there, and
@@ -23,6 +24,7 @@ class Needs:
     append: tuple[str, ...] = ()
     timeout_seconds: int = 240
     every_kernel: bool = False
+    on_request: bool = False
     systemd: bool = False
     swap_mib: int = 0
     disk_mbps: int = 0

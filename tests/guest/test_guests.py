@@ -31,9 +31,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("kernel", "scenario"), [(None, "none")], indirect=["kernel"])
         return
     spread = bool(metafunc.config.getoption("--guests-spread", default=False))
+    config = metafunc.config
+    everything = config.getoption("--guests-all", default=False) or config.getoption("keyword")
+    chosen = [name for name in SCENARIOS if everything or not _needs(name).on_request]
     pairs = [
         (kernel, scenario)
-        for number, scenario in enumerate(SCENARIOS)
+        for number, scenario in enumerate(chosen)
         for kernel in (asked if not spread or _needs(scenario).every_kernel
                        else [asked[number % len(asked)]])
     ]  # fmt: skip

@@ -6,7 +6,9 @@ from tests.guest.inside import Report, run
 from tests.guest.needs import Needs
 from tests.guest.night.night import spend
 
-NEEDS = Needs(systemd=True, memory_mib=768, timeout_seconds=500, disk_mbps=60, disk_iops=500)
+NEEDS = Needs(
+    on_request=True, systemd=True, memory_mib=768, timeout_seconds=500, disk_mbps=60, disk_iops=500
+)
 
 
 def scenario(report: Report) -> None:
