@@ -13,6 +13,7 @@ from oomwarden.alerts.compose import of_incident, of_notice, of_test
 from oomwarden.alerts.kinds import KINDS
 from oomwarden.alerts.notice import Notice
 from oomwarden.alerts.words import MOST_CHARACTERS, place_name, safe
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import Accounted, Growth, Incident, Reading
 from oomwarden.kill import Episode, Kill, Scope, Task
 from oomwarden.model import Memory, Sample
@@ -69,6 +70,16 @@ def test_the_first_line_says_what_a_person_on_a_phone_needs() -> None:
         "Incident 17. Full report: oomwarden report 17, on db1",
     ]
     assert (alert.severity, alert.subject, alert.count) == (Severity.CRITICAL, "this machine", 1)
+
+
+def test_a_kill_of_our_own_asking_says_so() -> None:
+    """The log says only that somebody asked (SysRq): it was us, and why."""
+    asked = Asked("kernel-oom", "exhausted", 8.7, "available 5.1 %", 812, "mariadbd")
+    alert = of_incident(replace(_database(), asked=asked), 17, "db1", NOW)
+
+    why = "Why: level exhausted had held for 8.7 s, and as a last resort oomwarden"
+    assert f"{why} asked the kernel to kill early." in alert.text.split("\n")
+    assert "SysRq" not in alert.text
 
 
 def test_a_cgroup_is_named_with_its_limit() -> None:

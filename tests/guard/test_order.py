@@ -54,12 +54,14 @@ def test_the_guard_is_not_everybody_else(machine: Machine) -> None:
     """An order moves the guard only where a rule in it means the guard."""
     machine.start(10, "mysqld", rss_kib=8 * GIB)
     machine.start(os.getpid(), "oomwarden", rss_kib=GIB)
-    seen: list[int] = []
+    machine.start(12, "courier", rss_kib=GIB, score=250, parent=os.getpid())
+    seen: list[list[int]] = []
+    pids = (os.getpid(), 12)
 
-    look = Script([(1, lambda: seen.append(machine.score(os.getpid())))])
+    look = Script([(1, lambda: seen.append([machine.score(pid) for pid in pids]))])
     guard(machine.root, ordered("hog", "*", "mysqld"), look).run()
 
-    assert seen == [0]
+    assert seen == [[0, 250]]
 
 
 def test_strangers_are_moved_by_the_star_and_given_back(machine: Machine) -> None:

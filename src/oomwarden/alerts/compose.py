@@ -10,12 +10,19 @@ from oomwarden.alert import Alert, Kind, Severity
 from oomwarden.alerts.kinds import KINDS
 from oomwarden.alerts.notice import Notice
 from oomwarden.alerts.words import clock, fitted, headed, place_name, safe
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import Accounted, Growth, Incident, Seen
 from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.wording import duration, size
 
 MACHINE = "this machine"
 _UNIT_SUFFIXES = (".service", ".scope", ".mount", ".socket", ".swap")
+_DID = {
+    "kernel-oom": "asked the kernel to kill early",
+    "kill": "sent it SIGKILL",
+    "kill-unit": "killed its whole unit",
+    "terminate": "sent it SIGTERM",
+}
 _NAMED = 3
 """How many victims a message names before it counts the rest."""
 
@@ -93,8 +100,11 @@ def _of_episode(incident: Incident, episode: Episode) -> list[str]:
     first = episode.kills[0]
     seen = {each.pid: each for each in incident.seen}
     lines = [_what_died(first, seen.get(first.pid)) + _others(episode)]
-    why = _why(first, episode)
-    lines.append(f"Why: {_whose_memory(episode, first)}{', and ' + why if why else ''}.")
+    if incident.asked is not None:
+        lines.append(_what_we_did(incident.asked))
+    else:
+        why = _why(first, episode)
+        lines.append(f"Why: {_whose_memory(episode, first)}{', and ' + why if why else ''}.")
     if len(episode.kills) > 1:
         rest = [_name(kill) for kill in episode.kills[1 : 1 + _NAMED]]
         more = len(episode.kills) - 1 - len(rest)
@@ -152,6 +162,13 @@ def _whose_memory(episode: Episode, kill: Kill) -> str:
             return "the log does not say whose memory was out"
         case other:
             return f"memory of the {other.value} was out"
+
+
+def _what_we_did(asked: Asked) -> str:
+    """Tell that the guard itself has ended it, and why."""
+    did = _DID.get(asked.action, f"did this: {safe(asked.action)}")
+    held = f"level {safe(asked.level)} had held for {duration(asked.held_seconds)}"
+    return f"Why: {held}, and as a last resort oomwarden {did}."
 
 
 def _why(kill: Kill, episode: Episode) -> str:

@@ -83,8 +83,9 @@ class Order:
         root = self._processes.root
         for change in survey(self._processes, self._judge):
             process = change.process
-            if process.id.pid == self._own_pid and change.rule is None:
-                # Who says "everybody else" does not mean the guard.
+            is_ours = self._own_pid in {process.id.pid, process.parent_pid}
+            if is_ours and change.rule is None:
+                # Who says "everybody else" does not mean the guard, or whom it has sent out.
                 continue
             memory = None if process.is_kernel_thread else read_memory(root, process.id.pid)
             current = read_score(root, process.id.pid)
