@@ -90,6 +90,31 @@ class TestWhatBelongsTogether:
         (episode,) = read_all(at(5, GROUP, killed(8), killed(9)))
         assert [(kill.pid, kill.oom_group) for kill in episode.kills] == [(8, True), (9, True)]
 
+    def test_the_chosen_one_is_first_though_its_first_line_is_lost(self) -> None:
+        """It is printed again after the others, and the score is its own."""
+        where = "oom_memcg=/a,task_memcg=/a/b"
+        (old,) = read_all(at(5, chosen(7), GROUP, killed_old(8), killed_old(7)))
+        (new,) = read_all(at(5, summary(7, where=where), GROUP, killed(8), killed(7)))
+        assert [(kill.pid, kill.score) for kill in old.kills] == [(7, 972), (8, None)]
+        assert [(kill.pid, kill.task_memcg) for kill in new.kills] == [(7, "/a/b"), (8, None)]
+
+    def test_nobody_is_given_the_score_of_one_whose_lines_are_lost(self) -> None:
+        """Members of a group had no score printed."""
+        (episode,) = read_all(at(5, chosen(7), GROUP, killed_old(8), killed_old(9)))
+        assert [(kill.pid, kill.score) for kill in episode.kills] == [(8, None), (9, None)]
+
+    def test_nobody_of_a_group_dies_twice_where_its_own_line_is_lost(self) -> None:
+        """The very same line again is no other kill, but counts for the kernel's counter."""
+        found = read_all(at(5, killed(7), killed(8), killed(7)))
+        assert [[kill.pid for kill in episode.kills] for episode in found] == [[7], [8]]
+        assert [episode.killed_lines for episode in found] == [2, 1]
+
+    @pytest.mark.parametrize(("after", "comm"), [(0.1, "other"), (2.1, "hog")])
+    def test_a_pid_may_be_killed_again(self, after: float, comm: str) -> None:
+        """It is another process by what the line says of it, or by the time that has passed."""
+        found = read_all([*at(5, killed(7), killed(8)), *at(5 + after, killed(7, comm))])
+        assert [kill.pid for kill in kills(found)] == [7, 8, 7]
+
     @pytest.mark.parametrize(("after", "is_reaped"), [(0.3, True), (9.9, True), (10.1, False)])
     def test_the_reaper_has_ten_seconds(self, after: float, *, is_reaped: bool) -> None:
         """It writes by itself, also when the next episode has begun."""

@@ -38,7 +38,8 @@ class Draft:
 
     ``summary`` is the text of its ``oom-kill:`` line; ``limit_memcg`` and ``victim_memcg`` are
     what kernels before 5.0 print instead. ``tasks`` counts the rows of the table, of which
-    ``rows`` has those that could be read and kept.
+    ``rows`` has those that could be read and kept. ``has_lost_first``: it is of a group, and the
+    line of the chosen victim that comes before the others was lost, so that it may come last.
     """
 
     room: Room
@@ -86,6 +87,7 @@ class Draft:
     victims: dict[int, Victim] = field(default_factory=dict)
     killed_lines: int = 0
     group: str | None = None
+    has_lost_first: bool = False
     is_skipped: bool = False
     no_killable: bool = False
     panic: str | None = None

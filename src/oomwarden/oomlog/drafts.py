@@ -50,6 +50,7 @@ class Drafts:
         self._open: dict[str | None, Draft] = {}
         self._waiting: deque[Draft] = deque()
         self._waiting_victims = 0
+        self._waiting_by_pid: dict[int, Draft] = {}
         self._done: list[Episode] = []
         self._count = 0
         self._sysrq: Record | None = None
@@ -176,12 +177,16 @@ class Drafts:
     def _wait(self, draft: Draft) -> None:
         self._waiting.append(draft)
         self._waiting_victims += len(draft.victims)
+        self._waiting_by_pid.update(dict.fromkeys(draft.victims, draft))
         while len(self._waiting) > MOST_WAITING or self._waiting_victims > 2 * MOST_VICTIMS:
             self._finish_first()
 
     def _finish_first(self) -> None:
         draft = self._waiting.popleft()
         self._waiting_victims -= len(draft.victims)
+        for pid in draft.victims:
+            if self._waiting_by_pid.get(pid) is draft:
+                del self._waiting_by_pid[pid]
         self._room.left += draft.kept
         self._done.append(finish(draft))
 
@@ -235,13 +240,14 @@ class Drafts:
         draft.score = _number(line.match.groupdict().get("score"))
         return draft
 
-    def _killed(self, _: Record, line: Line, caller: str | None) -> Draft | None:
+    def _killed(self, record: Record, line: Line, caller: str | None) -> Draft | None:
         draft = self._open.get(caller)
         pid = _number(line.match["pid"])
         if pid is None:
             pid = _announced_pid(draft)
         if pid is None:
             return None
+        victim = victim_of(line, pid)
         # Another's kill in the middle of a dump: that one goes on.
         is_of_another = (
             draft is not None and draft.stage is Stage.DUMP and _contradicts(draft, line, pid)
@@ -249,22 +255,34 @@ class Drafts:
         if is_of_another:
             draft = Draft(self._room)
         elif draft is None or not _takes_victim(draft, pid):
+            told = self._told_before(record, victim)
+            if told is not None:
+                told.killed_lines += 1
+                return told
             draft = self._begin(caller)
         draft.stage = Stage.KILLED
         draft.killed_lines += 1
         if pid not in draft.victims:
             if len(draft.victims) < MOST_VICTIMS:
-                draft.victims[pid] = victim_of(line, pid)
+                draft.victims[pid] = victim
             else:
                 draft.has_dropped = True
         if is_of_another:
             self._wait(draft)
         return draft
 
+    def _told_before(self, record: Record, victim: Victim) -> Draft | None:
+        """Find the episode of a kill that is printed again: of a group whose own line was lost."""
+        draft = self._waiting_by_pid.get(victim.pid)
+        if draft is None or self._is_over(draft, record, _GROUP_US):
+            return None
+        return draft if draft.victims[victim.pid].may_be(victim) else None
+
     def _group(self, _: Record, line: Line, caller: str | None) -> Draft:
         draft = self._open.get(caller)
         if draft is None or draft.stage is Stage.ENDED:
             draft = self._begin(caller)
+        draft.has_lost_first = draft.has_lost_first or not draft.killed_lines
         # Empty where it is cut: that it is a group is known nevertheless.
         draft.group = "" if line.form.is_cut else line.match["path"]
         return draft

@@ -17,9 +17,10 @@ _CONSTRAINTS = {
 
 def finish(draft: Draft) -> Episode:
     """Make the episode of a draft."""
-    victims = list(draft.victims.values())
+    victims, chosen = _chosen_first(draft)
     summary = _summary(draft, victims)
     if not victims:
+        chosen = 0
         victims = _never_seen_killed(draft, summary)
     scope = _scope(draft, summary, victims)
     memcg = (summary.memcg or draft.limit_memcg) if scope is Scope.MEMCG else None
@@ -31,7 +32,7 @@ def finish(draft: Draft) -> Episode:
             uid=victim.uid,
             scope=scope,
             memcg=memcg,
-            task_memcg=_task_memcg(draft, summary, victim, is_first=index == 0),
+            task_memcg=_task_memcg(draft, summary, victim, is_first=index == chosen),
             trigger_comm=draft.trigger_comm,
             trigger_pid=draft.trigger_pid,
             gfp_mask=draft.gfp_mask,
@@ -42,7 +43,7 @@ def finish(draft: Draft) -> Episode:
             shmem_rss_kib=victim.shmem_rss_kib,
             pgtables_kib=victim.pgtables_kib,
             oom_score_adj=victim.oom_score_adj,
-            score=draft.score if index == 0 else None,
+            score=draft.score if index == chosen else None,
             reaped=victim.is_reaped,
             oom_group=draft.group is not None,
             tasks=draft.tasks,
@@ -77,6 +78,18 @@ def finish(draft: Draft) -> Episode:
         complete=not missing and all(victim.is_whole for victim in victims),
         why_incomplete=missing,
     )
+
+
+def _chosen_first(draft: Draft) -> tuple[list[Victim], int | None]:
+    """Put the chosen one before those that die with it; tell its place, None where it is lost."""
+    victims = list(draft.victims.values())
+    if not draft.has_lost_first:
+        return victims, 0
+    pid = draft.selected_pid
+    if pid is None and draft.summary is not None:
+        pid = parse(draft.summary).pid
+    victims.sort(key=lambda victim: victim.pid != pid)
+    return victims, 0 if pid in draft.victims else None
 
 
 def _summary(draft: Draft, victims: list[Victim]) -> Summary:

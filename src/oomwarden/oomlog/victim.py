@@ -13,6 +13,11 @@ _SCOPES = {
     "Memory cgroup out of memory": Scope.MEMCG,
 }
 
+_PRINTED_TWICE = (
+    *("comm", "scope", "total_vm_kib", "anon_rss_kib", "file_rss_kib", "shmem_rss_kib"),
+    *("pgtables_kib", "oom_score_adj"),
+)
+
 
 @dataclass(slots=True, eq=False)
 class Victim:
@@ -36,6 +41,15 @@ class Victim:
     is_whole: bool = False
     needs_summary: bool = False
     needs_choice: bool = False
+
+    def may_be(self, other: Victim) -> bool:
+        """Tell whether two lines may be about one kill: all that both of them say is the same."""
+        return self.pid == other.pid and all(
+            mine is None or theirs is None or mine == theirs
+            for mine, theirs in (
+                (getattr(self, name), getattr(other, name)) for name in _PRINTED_TWICE
+            )
+        )
 
 
 def scope_of(line: Line) -> Scope | None:
