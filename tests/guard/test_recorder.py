@@ -335,7 +335,9 @@ def test_a_disk_that_hangs_stops_nobody(tmp_path: Path) -> None:
         stores.append(Hung(directory))
         return stores[-1]
 
-    recorder = Recorder(str(tmp_path), _clock, open_store=open_store, most_bytes=20_000)
+    recorder = Recorder(
+        str(tmp_path), _clock, open_store=open_store, most_bytes=20_000, monotonic=lambda: 100.0
+    )
     for number in range(2):
         recorder.record(killed(number))
     _spin_until(lambda: stores and stores[0].is_reached)
@@ -343,7 +345,7 @@ def test_a_disk_that_hangs_stops_nobody(tmp_path: Path) -> None:
     for number in range(2, 500):
         recorder.record(killed(number))
     handing_over_seconds = time.perf_counter() - began
-    soon, late = (recorder.state(time.monotonic() + more) for more in (0, HUNG_SECONDS + 1))
+    soon, late = (recorder.state(100.0 + more) for more in (0, HUNG_SECONDS + 1))
     lost = [each for result in _of(Lost, recorder.attend()) for each in result.incidents]
     began = time.perf_counter()
     left = recorder.close(0.05)

@@ -86,7 +86,7 @@ class Desk:
         self.is_writing = False
         """Whether the first one that waits is being written."""
         self.busy_since: float | None = None
-        """Since when the thread has waited for the disk, in seconds of CLOCK_MONOTONIC."""
+        """Since when the thread has waited for the disk, in seconds of its monotonic clock."""
         self.is_closing = False
         self._fd = fd
         self._bell = _thread.allocate_lock()
@@ -120,8 +120,10 @@ class Clerk:
         open_store: Callable[[str], Store],
         pauses_seconds: tuple[float, float],
         outgoing: Outgoing,
+        monotonic: Callable[[], float],
     ) -> None:
         """Do nothing yet; ``pauses_seconds`` are the first and the longest after failures."""
+        self._monotonic = monotonic
         self._outgoing = outgoing
         self._desk = desk
         self._directory = directory
@@ -155,7 +157,7 @@ class Clerk:
 
     def _works(self) -> bool:
         """Do the next thing; False if it failed, and a pause is due."""
-        self._desk.busy_since = time.monotonic()
+        self._desk.busy_since = self._monotonic()
         try:
             self._do_next()
         except StoreError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 
 from oomwarden.alerts.notice import Notice
@@ -45,7 +46,7 @@ _STACK_BYTES = 512 << 10
 class Recorder:
     """The loop's end. Its descriptor goes into the poll set; nothing here waits, but close()."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of them is an edge
         self,
         directory: str,
         clock: Callable[[], float],
@@ -53,11 +54,13 @@ class Recorder:
         open_store: Callable[[str], Store] | None = None,
         most_bytes: int = MOST_BYTES,
         pauses_seconds: tuple[float, float] = (FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep incidents in ``directory``; ``clock`` tells the time of day in Unix seconds.
 
-        Touches no disk yet. ``open_store`` is called by the thread. Raises OSError where there
-        is no descriptor left.
+        Touches no disk yet. ``open_store`` is called by the thread, ``monotonic`` is the clock
+        by which :meth:`state` is asked, in seconds. Raises OSError where there is no descriptor
+        left.
         """
         self._path = os.path.join(directory, FILE)
         self._most_bytes = most_bytes
@@ -65,7 +68,13 @@ class Recorder:
         self._desk = Desk(self._fd)
         self._outgoing = Outgoing(clock)
         self._clerk = Clerk(
-            self._desk, directory, clock, open_store or _open, pauses_seconds, self._outgoing
+            self._desk,
+            directory,
+            clock,
+            open_store or _open,
+            pauses_seconds,
+            self._outgoing,
+            monotonic,
         )
         self._is_started = False
         self._trouble: Failed | None = None
