@@ -7,6 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes tells of the machine and of who else is on it, not of the code: time
+# is measured in tests/benchmarks. All else is as the profile says that was loaded before.
+settings.register_profile(
+    "unhurried",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("unhurried")
 
 PSI = (
     "some avg10={some:.2f} avg60=0.00 avg300=0.00 total={some_us}\n"
