@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.report.samples import (
     DATABASE,
@@ -241,6 +241,8 @@ rows = st.lists(
 
 @settings(deadline=None)
 @given(rows, st.integers(0, 11), st.sampled_from(("6.1.0", "5.4.0", "4.9.0", None)))
+@example([*[(1, -1000, 0, "a")] * 3, (1, -500, 0, "a"), (1, -900, 0, "a")], 3, "5.4.0")
+@example([(1, -900, 0, "a"), (1, -500, 0, "a")], 1, "4.9.0")
 def test_a_configuration_that_changes_nothing_chooses_the_same(
     drawn: list[tuple[int, int, int, str]], place: int, release: str | None
 ) -> None:
