@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -14,14 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, wait_until
 
 from oomwarden.cli.drill import _Guard
 from oomwarden.errors import OomwardenError
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.incidents.store import Store
 from oomwarden.kernel.kmsg import KmsgDevice
-from oomwarden.kernel.scratch_cgroup import Place, find_place, leftovers
+from oomwarden.kernel.processes import ProcessTable
+from oomwarden.kernel.scratch_cgroup import Place, find_place, leftovers, owner_of
 from oomwarden.kill import Episode, Kill, Scope
 
 STEPS = ["ready", "group", "child", "kill", "log", "accounts", "incident", "alert", "removed"]
@@ -54,9 +56,30 @@ needs_drill = pytest.mark.skipif(WHY_NOT is not None, reason=f"no drill here: {W
 
 
 @pytest.fixture
-def place() -> Place:
-    """Where groups are made; no test leaves one behind."""
-    return find_place("/")
+def place() -> Iterator[Place]:
+    """Where groups are made, with no drill under way; no test leaves one behind.
+
+    There is one drill at a time on a machine: other runs of these tests wait for this one, and
+    this one for whatever drill somebody else has begun.
+    """
+    found, processes = find_place("/"), ProcessTable("/")
+
+    def is_free() -> bool:
+        owners = [owner for group in leftovers(found) if (owner := owner_of(group.name))]
+        return not any(
+            process is not None and process.id == owner
+            for owner in owners
+            for process in [processes.read(owner.pid)]
+        )
+
+    turn = os.open(found.directory, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    try:
+        wait_until(is_free)
+        yield found
+    finally:
+        os.close(turn)
+        processes.close()
 
 
 @pytest.fixture
@@ -81,6 +104,7 @@ def mute_guard(environ: dict[str, str]) -> Iterator[None]:
 def waiting_drill(
     environ: dict[str, str],
     mute_guard: None,  # noqa: ARG001 - it must be there
+    place: Place,  # noqa: ARG001 - nobody else may be there
 ) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """A drill that has killed its child and waits for an incident."""
     with contextlib.ExitStack() as stack:
@@ -95,10 +119,12 @@ def waiting_drill(
             stack.enter_context(drill)
             stack.callback(drill.kill)
             assert drill.stdout is not None
+            said = []
             for line in drill.stdout:
+                said.append(line)
                 if " accounts " in line:
-                    break
-            return drill
+                    return drill
+            pytest.fail(f"it ended before it waited: {''.join(said)}")
 
         yield start
 
@@ -119,6 +145,7 @@ def test_the_chain_holds(cli: Cli, place: Place) -> None:
 
 
 @needs_drill
+@pytest.mark.usefixtures("place")
 def test_for_people(cli: Cli) -> None:
     """One line a step, what to do about what is not there, and the sum of it."""
     lines = cli("drill").stdout.splitlines()
@@ -171,6 +198,7 @@ def test_a_killed_drill_is_cleaned_up_by_the_next(
 
 @needs_drill
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.usefixtures("place")
 def test_not_permitted(environ: dict[str, str]) -> None:
     """Another user is told to be root."""
     done = subprocess.run(
