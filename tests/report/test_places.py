@@ -62,6 +62,12 @@ def test_a_container_alone_is_in_no_pod(name: str) -> None:
     assert not is_kubelets(place)
 
 
+def test_a_pod_is_the_kubelets_wherever_it_is_seen_from() -> None:
+    """Within a cgroup namespace, the part of the path that names the kubelet may be missing."""
+    assert is_kubelets(f"/../../pod{POD}/{ID}")
+    assert not is_kubelets("/../../podman.service")
+
+
 def test_the_pod_itself_can_be_over_its_limit() -> None:
     """The cgroup that was hit is then the pod's: there is no container in it."""
     place = BURSTABLE

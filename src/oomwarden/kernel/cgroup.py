@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from oomwarden.kernel.cgroup_view import absolute, find_home
+
 
 class MemoryControl(StrEnum):
     """Who counts memory by cgroups on this machine."""
@@ -64,9 +66,10 @@ def memory_path(root: str, pid: int) -> str | None:
     """Tell the memory cgroup of a process; None where it has ended."""
     try:
         with open(os.path.join(root, f"proc/{pid}/cgroup"), "rb") as file:
-            return parse_memory_path(file.read())
+            path = parse_memory_path(file.read())
     except OSError:
         return None
+    return None if path is None else absolute(path, find_home(root))
 
 
 def limit_of(root: str, path: str) -> MemoryLimit | None:

@@ -10,6 +10,7 @@ import errno
 import os
 from functools import lru_cache
 
+from oomwarden.kernel.cgroup_view import absolute, find_home
 from oomwarden.kernel.kept_file import KeptFile
 from oomwarden.model import Process, ProcessId
 
@@ -82,6 +83,7 @@ class ProcessTable:
         """Look below ``root``, which is ``/`` except in tests. Raises OSError."""
         self.root = root
         self._proc = os.path.join(root, "proc")
+        self._home = find_home(root)
         self._loadavg = KeptFile(os.path.join(root, "proc/loadavg"), 128)
         self._uptime = KeptFile(os.path.join(root, "proc/uptime"), 128)
 
@@ -125,9 +127,9 @@ class ProcessTable:
         return parse_real_uid(status) if status else None
 
     def cgroup(self, pid: int) -> str | None:
-        """Tell the cgroup path."""
+        """Tell the cgroup path, as the machine has it."""
         data = self._read(pid, "cgroup", _CGROUP_SIZE)
-        return parse_cgroup(data) if data is not None else None
+        return absolute(parse_cgroup(data), self._home) if data is not None else None
 
     def cmdline(self, pid: int) -> str | None:
         """Tell the arguments, joined by one space; ``""`` for a zombie or a kernel thread."""

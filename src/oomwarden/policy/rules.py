@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase, translate
 from oomwarden.config.schema import CALM, Config, Match, Rule
 
 INIT_PID = 1
+_POD = re.compile(r"pod[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNIT_TYPES = (".service", ".scope", ".socket", ".mount", ".swap")
 
 
@@ -155,8 +156,14 @@ def unit_path(path: str) -> str | None:
 
 
 def is_kubelets(cgroup: str) -> bool:
-    """Whether a cgroup is a pod's, by whichever driver: the kubelet gives scores there."""
-    return any(part.startswith("kubepods") or "-kubepods" in part for part in cgroup.split("/"))
+    """Whether a cgroup is a pod's, by whichever driver: the kubelet gives scores there.
+
+    A pod's own part of the path tells it, too: above it there may be nothing to be seen.
+    """
+    return any(
+        part.startswith("kubepods") or "-kubepods" in part or _POD.fullmatch(part)
+        for part in cgroup.split("/")
+    )
 
 
 def is_main(parent_pid: int, cgroup: str | None, parent_cgroup: str | None) -> bool:
