@@ -12,14 +12,15 @@ import pytest
 from oomwarden.incidents.incident import Accounted
 from oomwarden.incidents.listing import Listed
 from oomwarden.kill import Scope
-from oomwarden.metrics import Family, Sample, families, text
+from oomwarden.metrics import Family, Recorded, Sample, families, text
 
 NOW = 1000.0
 LINE = {"avg10_percent": 50.0, "avg60_percent": 5.0, "avg300_percent": 0.0, "total_us": 1_500_000}
 STATUS: dict[str, Any] = {
     "version": "1.0",
     "dry_run": False,
-    "config": {"state": "valid"},
+    "config": {"state": "valid", "files": ["/etc/oomwarden/config.yaml"]},
+    "alerts": {"targets": ["chat", "mail"]},
     "level": {"name": "low", "levels": ["calm", "low", "bad"]},
     "senses": [{"name": "psi", "works": True}, {"name": "kernel_log", "works": False}],
     "wakeups": {"timer": 3},
@@ -53,6 +54,12 @@ def listed(id_: int, **about: Any) -> Listed:
     return Listed(id=id_, **{**given, **about})
 
 
+def recorded(*incidents: Listed, waiting: dict[str, int] | None = None) -> Recorded:
+    """What is in the database; a target that could not be reached has been tried twice."""
+    waiting = waiting or {}
+    return Recorded(incidents, waiting, dict.fromkeys(waiting, 2))
+
+
 def values(found: tuple[Family, ...]) -> dict[str, dict[tuple[str, ...], float]]:
     """Name -> values of labels -> value."""
     return {
@@ -65,7 +72,7 @@ def values(found: tuple[Family, ...]) -> dict[str, dict[tuple[str, ...], float]]
 
 def test_a_guard_is_told_in_base_units() -> None:
     """Bytes, seconds and ratios; what is no number is a label."""
-    found = values(families(STATUS, [], NOW))
+    found = values(families(STATUS, recorded(), NOW))
 
     assert found["oomwarden_up"] == {(): 1}
     assert found["oomwarden_build_info"] == {("1.0",): 1}
@@ -80,6 +87,7 @@ def test_a_guard_is_told_in_base_units() -> None:
     assert found["oomwarden_exempt_bytes"] == {("",): 1024, ("/a",): 2048}
     assert found["oomwarden_kernel_kills_total"] == {(): 9}
     assert found["oomwarden_incidents_unwritten"] == {(): 2}
+    assert found["oomwarden_config_info"] == {("/etc/oomwarden/config.yaml",): 1}
 
 
 def test_what_is_unknown_is_left_out() -> None:
@@ -103,7 +111,7 @@ def test_kills_are_counted_by_scope_and_unit() -> None:
     again = replace(shop, id=2, kills=1)
     unexplained = listed(3, place=None, scope=None, kills=0, counted=4)
 
-    found = values(families(None, [shop, again, unexplained], NOW))
+    found = values(families(None, recorded(shop, again, unexplained), NOW))
 
     assert found["oomwarden_kills_total"] == {
         ("memcg", "shop.service"): 3,
@@ -113,9 +121,30 @@ def test_kills_are_counted_by_scope_and_unit() -> None:
     }
 
 
+def test_kills_in_pods_are_counted_by_what_a_node_knows_of_them() -> None:
+    """The pod's uid, by which a cluster knows its name, and the container; none of all others."""
+    uid, container = "0f0b6b5c-5a32-4f6c-9a4e-6f1f2f7a3c11", "4be1" * 16
+    place = f"/kubepods/burstable/pod{uid}/{container}"
+    in_pod = listed(1, place=place, scope=Scope.MEMCG, kills=2)
+    of_pod = listed(2, place=f"/kubepods/burstable/pod{uid}", scope=Scope.MEMCG, kills=1)
+    shop = listed(3, place="/system.slice/shop.service", scope=Scope.MEMCG, kills=1)
+
+    found = values(families(None, recorded(in_pod, of_pod, shop), NOW))
+
+    assert found["oomwarden_pod_kills_total"] == {(uid, container): 2, (uid, ""): 1}
+
+
+def test_alerts_that_wait_are_counted_for_each_target() -> None:
+    """One that has none is told as 0, so that it can be seen to rise."""
+    found = values(families(STATUS, recorded(waiting={"chat": 3, "gone": 1}), NOW))
+
+    assert found["oomwarden_alerts_waiting"] == {("chat",): 3, ("mail",): 0, ("gone",): 1}
+    assert found["oomwarden_alert_target_failures"] == {("chat",): 2, ("mail",): 0, ("gone",): 2}
+
+
 def test_a_counter_is_there_before_its_first_kill() -> None:
     """Else its first increase would be seen by nobody."""
-    assert values(families(None, [], NOW))["oomwarden_kills_total"] == {
+    assert values(families(None, recorded(), NOW))["oomwarden_kills_total"] == {
         ("global", ""): 0,
         ("memcg", ""): 0,
     }
@@ -133,11 +162,12 @@ def test_hostile_names_stay_in_their_label() -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_has_nothing_to_say() -> None:
     """Neither of the format nor of names and units."""
-    shop = listed(1, place="/system.slice/shop.service", scope=Scope.MEMCG, kills=2)
+    pod = "/kubepods/burstable/pod0f0b6b5c-5a32-4f6c-9a4e-6f1f2f7a3c11"
+    shop = listed(1, place=pod, scope=Scope.MEMCG, kills=2)
 
     done = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=text(families(STATUS, [shop], NOW)),
+        input=text(families(STATUS, recorded(shop, waiting={"chat": 2}), NOW)),
         capture_output=True,
         text=True,
         check=False,

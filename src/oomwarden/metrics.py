@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oomwarden.incidents.listing import Listed
+from oomwarden.policy.places import container_in, pod_in
 from oomwarden.policy.rules import unit_of
 
 _KIB = 1024
@@ -25,6 +26,19 @@ _RESULTS = {
     "yielded": "yielded",
     "protection_refused": "refused",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the database tells: ``incidents`` of this boot, and of alerts.
+
+    For each of their targets, how many are ``waiting``, and how often in a row it could not be
+    reached (``failures``).
+    """
+
+    incidents: tuple[Listed, ...]
+    waiting: Mapping[str, int]
+    failures: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +64,11 @@ class Family:
 
 
 def families(
-    status: Mapping[str, Any] | None, incidents: Iterable[Listed] | None, now_unix: float
+    status: Mapping[str, Any] | None, recorded: Recorded | None, now_unix: float
 ) -> tuple[Family, ...]:
-    """Tell all there is; without a guard that answers (None) that it is down, and the kills.
+    """Tell all there is; without a guard that answers (None) that it is down, and what is recorded.
 
-    ``incidents`` are those of this boot, None where they may not be read; ``now_unix`` is when
-    the guard was asked.
+    ``recorded`` is None where it may not be read; ``now_unix`` is when the guard was asked.
     """
     found = [Family("oomwarden_up", "Whether a guard answers.", (_one(status is not None),))]
     if status is not None:
@@ -63,9 +76,12 @@ def families(
         found += _of_memory(status["sample"], now_unix)
         found += _of_scores(status)
         found += _of_log(status["kills"])
-    if incidents is not None:
-        found.append(_kills(incidents))
-    return tuple(found)
+    if recorded is not None:
+        found += (_kills(recorded.incidents), _pod_kills(recorded.incidents))
+        # A target that nothing was ever sent to is known by the guard alone.
+        targets = dict.fromkeys(status["alerts"]["targets"], 0) if status is not None else {}
+        found += _of_alerts({**targets, **recorded.waiting}, {**targets, **recorded.failures})
+    return tuple(family for family in found if family.samples)
 
 
 def text(found: Iterable[Family]) -> str:
@@ -111,6 +127,11 @@ def _of_guard(status: Mapping[str, Any]) -> Iterator[Family]:
         "oomwarden_config_valid",
         "Whether the configuration that was read last is in force.",
         (_one(config["state"] == "valid"),),
+    )
+    yield Family(
+        "oomwarden_config_info",
+        "A file of the configuration in force.",
+        _each("file", dict.fromkeys(config["files"], 1.0)),
     )
     yield Family("oomwarden_config_rules", "Rules in force.", (_one(len(status["rules"])),))
     yield Family(
@@ -232,4 +253,34 @@ def _kills(incidents: Iterable[Listed]) -> Family:
             Sample((("scope", scope), ("unit", unit)), float(count))
             for (scope, unit), count in sorted(counts.items())
         ),
+    )
+
+
+def _pod_kills(incidents: Iterable[Listed]) -> Family:
+    """Count those in pods of Kubernetes; what a pod is called is not known on its node."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for each in incidents:
+        pod = pod_in(each.place)
+        if pod is not None:
+            counts[pod, container_in(each.place) or ""] += each.kills or each.counted
+    return Family(
+        "oomwarden_pod_kills_total",
+        "Processes of Kubernetes pods killed for want of memory in this boot, by the pod's uid.",
+        tuple(
+            Sample((("pod_uid", pod), ("container_id", container)), float(count))
+            for (pod, container), count in sorted(counts.items())
+        ),
+    )
+
+
+def _of_alerts(waiting: Mapping[str, int], failures: Mapping[str, int]) -> Iterator[Family]:
+    yield Family(
+        "oomwarden_alerts_waiting",
+        "Alerts that have not been sent to a target yet.",
+        _each("target", waiting),
+    )
+    yield Family(
+        "oomwarden_alert_target_failures",
+        "How often in a row a target of alerts could not be reached.",
+        _each("target", failures),
     )

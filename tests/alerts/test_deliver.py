@@ -16,7 +16,7 @@ from oomwarden.alerts.deliver import Summary, deliver
 from oomwarden.alerts.errands import Edges
 from oomwarden.config.addresses import read_addresses
 from oomwarden.config.load import load_config
-from oomwarden.incidents.outbox import Outbox, read_posted
+from oomwarden.incidents.outbox import Outbox, read_posted, read_waiting
 from oomwarden.incidents.posting import State
 from oomwarden.incidents.store import Store
 
@@ -78,6 +78,20 @@ def rounds(tmp_path: Path) -> Iterator[Round]:
     made = Round(tmp_path)
     yield made
     made.close()
+
+
+def test_what_waits_is_counted(rounds: Round) -> None:
+    """Until it is sent, and by whoever may only read."""
+    rounds.outage.touch()
+    rounds.happen(1)
+    rounds.happen(2)
+    rounds.go()
+    waiting = read_waiting(rounds.path)
+    rounds.outage.unlink()
+    rounds.now += DAY / 24
+    rounds.go()
+
+    assert (waiting, read_waiting(rounds.path)) == ({"hook": 2}, {})
 
 
 def test_after_an_outage_of_an_hour_comes_one_digest(rounds: Round) -> None:

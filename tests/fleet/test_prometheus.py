@@ -57,9 +57,11 @@ def test_every_alert_is_tested_and_knows_its_metrics() -> None:
     tests = (PROMETHEUS / "oomwarden.rules.test.yaml").read_text()
     alerts = set(re.findall(r"- alert: (\w+)", rules))
 
-    assert len(alerts) == 10
+    assert len(alerts) == 11
     assert {alert for alert in alerts if f"alertname: {alert}\n        exp_alerts" not in tests} \
         == set()  # fmt: skip
+    assert {record for record in re.findall(r"- record: (\S+)", rules)
+            if f"- expr: {record}\n" not in tests} == set()  # fmt: skip
     assert {name for name in re.findall(r"oomwarden_\w+", rules) if name not in METRICS} == set()
 
 

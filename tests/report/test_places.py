@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from oomwarden.policy.places import container_in, pod_in, unit_in
 from oomwarden.policy.rules import is_kubelets
-from oomwarden.report.places import container_in, pod_in, unit_in
 
 POD = "0f0b6b5c-5a32-4f6c-9a4e-6f1f2f7a3c11"
 SLICE = POD.replace("-", "_")

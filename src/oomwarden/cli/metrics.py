@@ -15,11 +15,12 @@ from oomwarden.cli.in_force import ask_guard
 from oomwarden.cli.output import complain, say
 from oomwarden.errors import ExitCode, NotPermittedError, OomwardenError, UsageError
 from oomwarden.incidents.failures import StoreError
-from oomwarden.incidents.listing import Filter, Listed
+from oomwarden.incidents.listing import Filter
+from oomwarden.incidents.outbox import has_outbox, read_targets, read_waiting
 from oomwarden.incidents.places import places_to_read
 from oomwarden.incidents.reading import Incidents, find
 from oomwarden.kernel.boot import read_boot
-from oomwarden.metrics import Family, families, text
+from oomwarden.metrics import Family, Recorded, families, text
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -49,19 +50,23 @@ def collect() -> tuple[Family, ...]:
     except OomwardenError:
         status = None
     now = time.time()  # noqa: TID251 - a command line may look at the clock
-    return families(status, _incidents(), now)
+    return families(status, _recorded(), now)
 
 
-def _incidents() -> list[Listed] | None:
+def _recorded() -> Recorded | None:
     try:
         path = find(places_to_read(os.environ, os.geteuid()))
         if path is None:
-            return []
+            return Recorded((), {}, {})
         boot_id = read_boot("/").id
         with closing(Incidents(path)) as stored:
-            return stored.listed(Filter(boot_id=boot_id))
+            incidents = tuple(stored.listed(Filter(boot_id=boot_id)))
+        if not has_outbox(path):
+            return Recorded(incidents, {}, {})
+        failures = {state.name: state.failures for state in read_targets(path)}
+        return Recorded(incidents, read_waiting(path), failures)
     except (OSError, StoreError, NotPermittedError) as error:
-        complain(f"oomwarden: kills are left out: {error}")
+        complain(f"oomwarden: kills and alerts are left out: {error}")
         return None
 
 

@@ -23,8 +23,8 @@ from oomwarden.kernel.boot import read_boot
 from oomwarden.kernel.meminfo import MeminfoFile
 from oomwarden.kernel.oom_score_adj import ScoreFile
 from oomwarden.kernel.processes import ProcessTable
+from oomwarden.policy.places import unit_in
 from oomwarden.report.kill_report import KillReport
-from oomwarden.report.places import unit_in
 from oomwarden.report.summary import summarise
 from oomwarden.report.surroundings import Surroundings
 from oomwarden.report.whatif import what_if

@@ -191,6 +191,20 @@ def read_targets(path: str) -> list[TargetState]:
     return [TargetState(*row) for row in rows]
 
 
+def read_waiting(path: str) -> dict[str, int]:
+    """Count for each target the alerts that wait for it. Raises StoreError, NotPermittedError."""
+    connection = open_to_read(path, OLDEST)
+    try:
+        with told(path):
+            rows = connection.execute(
+                "SELECT target, count(*) FROM deliveries WHERE state = 'waiting'"
+                " GROUP BY target ORDER BY target"
+            ).fetchall()
+    finally:
+        connection.close()
+    return {str(target): int(count) for target, count in rows}
+
+
 def has_outbox(path: str) -> bool:
     """Whether the database is there and of a shape that has an outbox. Raises StoreError."""
     if not os.path.exists(path):

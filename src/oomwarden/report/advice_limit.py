@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator
 
 from oomwarden.kill import Episode, Scope
+from oomwarden.policy.places import container_in, is_plain_unit
 from oomwarden.report.culprit import Known
 from oomwarden.report.kill_report import KillReport
-from oomwarden.report.places import container_in, is_plain_unit
 from oomwarden.report.snippets import limit_lines, whole_mib
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Advice, Where

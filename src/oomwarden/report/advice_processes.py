@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from oomwarden.config.schema import SCORE_MAX, SCORE_MIN
 from oomwarden.kill import Scope
+from oomwarden.policy.places import unit_in
 from oomwarden.report.culprit import Culprit, Known
 from oomwarden.report.facts import Crowd, Victim
 from oomwarden.report.kill_report import KillReport
-from oomwarden.report.places import unit_in
 from oomwarden.report.snippets import DROP_IN, limit_lines, rule_lines, whole_mib
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Advice, Where

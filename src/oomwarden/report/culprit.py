@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oomwarden.kill import Episode
+from oomwarden.policy.places import unit_in
 from oomwarden.report.facts import Grower
 from oomwarden.report.kill_report import KillReport
-from oomwarden.report.places import unit_in
 from oomwarden.report.verdicts import Candidate
 
 _SHARE_OF_GROWTH = 10

@@ -13,8 +13,8 @@ from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate as Contender
 from oomwarden.policy.badness import rank
 from oomwarden.policy.formula import Formula
+from oomwarden.policy.places import is_within, unit_in
 from oomwarden.report.facts import Earlier, Grower, Pressure, Victim
-from oomwarden.report.places import is_within, unit_in
 from oomwarden.report.scale import Scale, row_of
 from oomwarden.report.verdicts import Forecast, Foresight, Guarding
 

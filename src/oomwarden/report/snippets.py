@@ -10,7 +10,7 @@ import re
 import shlex
 
 from oomwarden.config.schema import COMM_LENGTH
-from oomwarden.report.places import is_plain_unit
+from oomwarden.policy.places import is_plain_unit
 from oomwarden.report.verdicts import Where
 
 DROP_IN = "/etc/oomwarden/conf.d/50-after-a-kill.yaml"

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.kill import Episode, Scope
+from oomwarden.policy.places import is_within, unit_in
 from oomwarden.report.advice import advise
 from oomwarden.report.arithmetic import arithmetic_of, formula_for
 from oomwarden.report.facts import Accounting, Limit, Trigger, Victim, When
 from oomwarden.report.kill_report import KillReport
 from oomwarden.report.makeup import crowds_of, makeup_of
 from oomwarden.report.past import earlier_of, growers_of, guarding_of, pressure_of
-from oomwarden.report.places import is_within, unit_in
 from oomwarden.report.scale import Scale, row_of, scale_of
 from oomwarden.report.surroundings import Surroundings
 from oomwarden.report.unknown import unknown_of

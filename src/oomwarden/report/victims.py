@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from oomwarden.incidents.incident import Incident, Seen
 from oomwarden.kill import Episode, Kill, Task
+from oomwarden.policy.places import container_in, pod_in, unit_in
 from oomwarden.report.facts import Service, Victim
-from oomwarden.report.places import container_in, pod_in, unit_in
 from oomwarden.report.scale import Scale, row_of, scale_of
 from oomwarden.report.surroundings import Surroundings
 
