@@ -9,7 +9,7 @@ import select
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -710,3 +710,21 @@ def test_a_client_can_ask_for_the_kills(world: World) -> None:
     kills = cast("dict[str, Any]", answers[0])["kills"]
 
     assert (kills["counted"], kills["boot_id"]) == (0, BOOT.id)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_kill_amid_quiet_is_counted_where_no_log_tells_of_it(world: World, *, asks: bool) -> None:
+    """Nothing else would wake the loop for it, and who asks all the time does not keep it off."""
+    script, answers = world.script, list[Any]()
+
+    def ask() -> None:
+        answers.append(one.status(script.now)["kills"])
+
+    calm: list[tuple[float, Callable[[], object]]] = [(4.0, lambda: None)] * 5
+    after = [(1.0, ask if asks else lambda: None)] * 20
+    script._steps = iter([*calm, (4.0, lambda: world.kill(811)), *after, (1.0, ask)])
+    blind = replace(sources(world), kmsg=None)
+    one = guard(world.machine.root, config(), script, sources=blind)
+    one.run()
+
+    assert (answers[-1]["counted"], answers[-1]["unexplained"]) == (1, 1)

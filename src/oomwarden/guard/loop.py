@@ -170,6 +170,7 @@ class Guard:
                 not ready
                 and not signals
                 and self._herald.rests(now + seconds)
+                and (self._witness is None or self._witness.rests(now))
                 and self._quiet.lasts(self._level, now)
             ):
                 self._wakeups["timer"] += 1

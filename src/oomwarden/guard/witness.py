@@ -158,13 +158,26 @@ class Witness:
             self._sources.scribe.attend(now, is_calm=level.name == CALM)
         return True
 
+    def rests(self, now: float) -> bool:
+        """Look at the count now and then where no log tells; tell whether it is what it was."""
+        counter = self._sources.counter
+        if not self._is_blind or counter is None or now - self._counted_at < COUNT_SECONDS:
+            return True
+        if counter.read() != self._counted:
+            return False
+        self._counted_at = now
+        return True
+
+    @property
+    def _is_blind(self) -> bool:
+        return self._log is None or self._log.is_closed
+
     def check(self, level: LevelState, now: float, *, is_time: bool) -> None:
         """Hold the counts against each other: if it ``is_time``, and under pressure now and then.
 
         Without pressure nothing but the log makes us look, where there is one to read.
         """
-        is_blind = self._log is None or self._log.is_closed
-        is_pressing = is_blind or level.name != CALM
+        is_pressing = self._is_blind or level.name != CALM
         if is_time or (is_pressing and now - self._counted_at >= COUNT_SECONDS):
             self._read(level, now)
             self._must_judge = True
@@ -200,11 +213,11 @@ class Witness:
         this guard was the first to see.
         """
         self._note_store(now)
-        self._count(now)
-        recorder = self._sources.recorder
+        # Not by _count(): who asks often must not put off that the counts are compared.
+        counter, recorder = self._sources.counter, self._sources.recorder
         return {
             "boot_id": self._boot.id,
-            "counted": self._counted,
+            "counted": counter.read() if counter is not None else None,
             "explained": self._accounts.explained_lines,
             "unexplained": self._accounts.unexplained_kills,
             "pending": self._open_lines() + sum(lines_of(episode) for episode in self._held),
