@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,49 @@ def test_packed_files(cli: Cli, tmp_path: Path, pack: Any) -> None:
     path = tmp_path / "messages-20260921"
     path.write_bytes(pack(LOG))
     assert [kill["pid"] for kill in kills(cli("analyze", path, "--format", "json").stdout)] == [321]
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"LPKSHHRH\0\0\0\0", "journalctl --file FILE --dmesg --all --output export |"),
+        (b"\x28\xb5\x2f\xfd\x04", "zstd -dc FILE |"),
+        (b"\x04\x22\x4d\x18\x60", "lz4 -dc FILE |"),
+        (b'{\n   "dmesg": [\n', "jq -r '.dmesg[] | \"<\\(.pri)>[\\(.time)] \\(.msg)\"' FILE |"),
+        (b'{"dmesg":[', "jq -r "),
+    ],
+)
+def test_what_is_no_log_is_told_how_to_become_one(
+    cli: Cli, tmp_path: Path, start: bytes, said: str
+) -> None:
+    """That there is no kill in it would be believed."""
+    path = tmp_path / "saved"
+    path.write_bytes(start)
+
+    done = cli("analyze", path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said.replace("FILE", str(path)) in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_json_of_dmesg_is_a_log_after_what_is_advised(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The very command, on the lines of a kill."""
+    path = tmp_path / "dmesg.json"
+    message = (
+        "Out of memory: Killed process 7 (leak) total-vm:4kB, anon-rss:3kB, file-rss:0kB,"
+        " shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0"
+    )
+    path.write_text(json.dumps({"dmesg": [{"pri": 3, "time": 7.016024, "msg": message}]}))
+    advised = feed(environ, path.read_bytes(), "-")[2]
+    command = advised[advised.index("jq ") : advised.rindex("|")].replace("FILE", str(path))
+
+    raw = subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+    code, out, _ = feed(environ, raw, "--format", "json", "-")
+
+    assert (code, [kill["pid"] for kill in kills(out)]) == (0, [7])
 
 
 def test_a_packed_file_that_is_cut(cli: Cli, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import bz2
 import gzip
 import lzma
 import os
+import re
+import shlex
 import stat
 import subprocess
 import tempfile
@@ -30,6 +32,10 @@ _PACKED: dict[bytes, Callable[[BufferedReader], BufferedIOBase]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
+_JOURNAL_FILE = b"LPKSHHRH"
+_UNKNOWN_PACKERS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_DMESG_JSON = re.compile(rb'\s*\{\s*"dmesg"\s*:')
+_AS_DMESG = """jq -r '.dmesg[] | "<\\(.pri)>[\\(.time)] \\(.msg)"'"""
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -65,6 +71,8 @@ def _file(raw: BufferedReader, name: str, watcher: Watcher) -> Iterator[bytes]:
     unpacked = _unpacked(raw)
     count = 0
     while chunk := unpacked.read1(CHUNK_BYTES):
+        if not count:
+            _refuse_what_is_no_log(chunk, name)
         count += len(chunk)
         watcher.advance(count if size is None else raw.tell())
         yield chunk
@@ -77,6 +85,28 @@ def _unpacked(raw: BufferedReader) -> BufferedIOBase:
         if start.startswith(magic):
             return unpack(raw)
     return raw
+
+
+def _refuse_what_is_no_log(start: bytes, name: str) -> None:
+    """Say how to make a log of it, instead of finding nothing in it. Raises OomwardenError.
+
+    The marks are those of systemd's journal-def.h and of the frames of zstd and lz4.
+    """
+    file = "FILE" if name == STDIN else printable(shlex.quote(name))
+    to_us = "| oomwarden analyze -"
+    if start.startswith(_JOURNAL_FILE):
+        command = f"journalctl --file {file} --dmesg --all --output export {to_us}"
+        raise OomwardenError(f"it is a file of the journal, which journalctl can read: {command}")
+    for magic, packer in _UNKNOWN_PACKERS.items():
+        if start.startswith(magic):
+            message = f"it is packed by {packer}, unpack it first: {packer} -dc {file} {to_us}"
+            raise OomwardenError(message)
+    if _DMESG_JSON.match(start):
+        command = f"{_AS_DMESG} {file} {to_us}"
+        message = (
+            f"it is JSON of dmesg: save 'dmesg --raw' instead, or turn it into that: {command}"
+        )
+        raise OomwardenError(message)
 
 
 def read_boot_log(boot: str) -> Iterator[bytes]:
