@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oomwarden.wording import duration, size
+from oomwarden.wording import counted, duration, size
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_sizes(kib: float, text: str) -> None:
 def test_durations(seconds: float, text: str) -> None:
     """The two largest units."""
     assert duration(seconds) == text
+
+
+def test_counts() -> None:
+    """One is one, and words whose plural has no s are given both."""
+    assert counted(1, "kill") == "1 kill"
+    assert counted(0, "kill") == "0 kills"
+    assert counted(2500, "process", "processes") == "2,500 processes"

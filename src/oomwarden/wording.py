@@ -33,6 +33,11 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write how many there are: ``1 kill``, ``2,500 kills``; ``many`` where no s makes it."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def printable(text: str) -> str:
     r"""Make text that came from outside safe on a terminal: what does not print is escaped.
 

@@ -153,7 +153,7 @@ def test_check_is_silent_about_nothing(cli: Cli, config_file: Path, tmp_path: Pa
     document = json.loads(cli("check", bad, "--format", "json").stdout)
 
     assert (good.returncode, wrong.returncode) == (0, 78)
-    assert good.stdout.startswith("valid: 1 rules")
+    assert good.stdout.startswith("valid: 1 rule,")
     assert f"{bad}:1:44: error: rules[0].score: 1001 is outside" in wrong.stdout
     assert document["valid"] is False
     assert document["machine"] == [None]

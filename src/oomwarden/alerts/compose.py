@@ -13,7 +13,7 @@ from oomwarden.alerts.words import clock, fitted, headed, place_name, safe
 from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import Accounted, Growth, Incident, Seen
 from oomwarden.kill import Episode, Kill, Scope
-from oomwarden.wording import duration, size
+from oomwarden.wording import counted, duration, size
 
 MACHINE = "this machine"
 _UNIT_SUFFIXES = (".service", ".scope", ".mount", ".socket", ".swap")
@@ -135,7 +135,7 @@ def _others(episode: Episode) -> str:
     if not others:
         return ""
     whole = " with its whole group" if any(kill.oom_group for kill in episode.kills) else ""
-    return f"{whole}, and {others} {'process' if others == 1 else 'processes'} more"
+    return f"{whole}, and {counted(others, 'process', 'processes')} more"
 
 
 def _name(kill: Kill) -> str:
@@ -185,8 +185,10 @@ def _why(kill: Kill, episode: Episode) -> str:
     if rank == 1:
         return f"it held the most of {len(held)} processes"
     if score and score > 0:
-        return f"its score (oom_score_adj) of {score} put it before {rank - 1} larger ones"
-    return f"{rank - 1} larger ones were protected by lower scores"
+        larger = counted(rank - 1, "larger one")
+        return f"its score (oom_score_adj) of {score} put it before {larger}"
+    larger = counted(rank - 1, "larger one was", "larger ones were")
+    return f"{larger} protected by lower scores"
 
 
 def _who_it_was(kill: Kill, seen: Seen | None) -> str:
@@ -222,7 +224,8 @@ def _of_count(incident: Incident, kills: int, subject: str) -> list[str]:
     many = f"{kills} OOM kills" if kills > 1 else "1 OOM kill"
     lines = [f"{subject} counts {many} that the kernel's log does not explain"]
     if incident.lost_records:
-        lines.append(f"{incident.lost_records} records of the log were overwritten unread.")
+        lost = ("record of the log was", "records of the log were")
+        lines.append(f"{counted(incident.lost_records, *lost)} overwritten unread.")
     return lines
 
 

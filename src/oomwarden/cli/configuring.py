@@ -17,7 +17,7 @@ from oomwarden.config.json_schema import json_schema
 from oomwarden.config.load import load_config
 from oomwarden.config.places import PlacedValue, placed_values
 from oomwarden.errors import ExitCode, Problem, Severity
-from oomwarden.wording import printable
+from oomwarden.wording import counted, printable
 
 
 def check(files: Sequence[Path], *, as_json: bool) -> int:
@@ -76,11 +76,12 @@ def _verdict(loaded: Loaded) -> list[str]:
     errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
     warnings = len(loaded.problems) - errors
     if loaded.config is None:
-        return [f"invalid: {errors} errors, {warnings} warnings"]
+        return [f"invalid: {counted(errors, 'error')}, {counted(warnings, 'warning')}"]
     config = loaded.config
     levels = ", ".join(level.name for level in config.levels)
     files = ", ".join(config.files)
-    found = f"{len(config.rules)} rules, levels {levels}, from {files}; {warnings} warnings"
+    rules = counted(len(config.rules), "rule")
+    found = f"{rules}, levels {levels}, from {files}; {counted(warnings, 'warning')}"
     return [*loaded.notes, f"valid: {found}"]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from oomwarden.kill import Episode, Kill, Record, Scope, Task
-from oomwarden.wording import duration, printable, size
+from oomwarden.wording import counted, duration, printable, size
 
 TOP = 5
 _US = 1_000_000
@@ -173,7 +173,7 @@ def _table(episode: Episode) -> Iterator[tuple[str, str]]:
         row = f"{task.tgid:>7}  {rss:>9}  {swap:>9}  {adj:>5}  {_name(task.comm)}{mark}"
         yield "", row
     count = len(episode.table)
-    processes = "1 process" if count == 1 else f"{count} processes"
+    processes = counted(count, "process", "processes")
     yield "", f"of {processes} that it could choose from{unit}"
 
 

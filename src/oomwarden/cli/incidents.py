@@ -27,7 +27,7 @@ from oomwarden.kill import Scope
 from oomwarden.oomlog.other_killers import Hint, OtherKill
 from oomwarden.report.surroundings import Surroundings
 from oomwarden.report.victims import is_wasted
-from oomwarden.wording import printable, size
+from oomwarden.wording import counted, printable, size
 
 _DAY = 86400
 _NEAR_SECONDS = 120.0
@@ -231,7 +231,7 @@ def _victim(each: Listed) -> str:
 def _other_victim(kill: OtherKill) -> str:
     if kill.pid is not None:
         return f"{printable(kill.comm or '?')} ({kill.pid})"
-    return f"{len(kill.pids)} processes" if kill.pids else "all of it"
+    return counted(len(kill.pids), "process", "processes") if kill.pids else "all of it"
 
 
 def _unit(place: str | None) -> str:

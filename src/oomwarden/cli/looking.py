@@ -33,7 +33,7 @@ from oomwarden.policy.badness import rank as rank_candidates
 from oomwarden.policy.exempt import WHOLE_MACHINE, Pool, describe
 from oomwarden.policy.formula import Formula
 from oomwarden.policy.rules import score_at
-from oomwarden.wording import duration, printable, size
+from oomwarden.wording import counted, duration, printable, size
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 
@@ -80,7 +80,7 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
     yield (
         f"adjustments  {done['in_force']} in force; {done['applied']} applied,"
         f" {done['denied']} denied, {done['yielded']} left to others,"
-        f" {done['protection_refused']} protections refused"
+        f" {counted(done['protection_refused'], 'protection')} refused"
     )
     if document["kill_order"] is not None:
         yield from order_lines(document["kill_order"])
@@ -133,12 +133,12 @@ def order_lines(order: dict[str, Any]) -> Iterable[str]:
 
 def _kills_lines(kills: dict[str, Any]) -> Iterable[str]:
     """Tell of the kills of this boot; the kernel counts a group's chosen victim twice."""
-    counted = "not counted by this kernel" if kills["counted"] is None else kills["counted"]
+    number = "not counted by this kernel" if kills["counted"] is None else kills["counted"]
     parts = [f"{kills['explained']} explained", f"{kills['unexplained']} unexplained"]
     parts += [f"{kills['pending']} being read"] if kills["pending"] else []
-    parts += [f"{kills['lost_records']} records lost"] if kills["lost_records"] else []
+    parts += [f"{counted(kills['lost_records'], 'record')} lost"] if kills["lost_records"] else []
     parts += [f"{kills['unwritten']} to be written"] if kills["unwritten"] else []
-    yield f"kills        {counted} since boot: {', '.join(parts)}"
+    yield f"kills        {number} since boot: {', '.join(parts)}"
     by_scope = ", ".join(f"{scope} {count}" for scope, count in sorted(kills["scopes"].items()))
     if kills["last"] is not None:
         last = kills["last"]
@@ -173,7 +173,8 @@ def rank(
         return ExitCode.OK
     _say_rank(rows)
     say("")
-    say(f"{_arithmetic(total, formula)}; {len(ranked)} processes have memory")
+    have = counted(len(ranked), "process has", "processes have")
+    say(f"{_arithmetic(total, formula)}; {have} memory")
     if is_moot:
         say("vm.oom_kill_allocating_task is set: whoever asks for memory is killed, in no order")
     return ExitCode.OK

@@ -14,6 +14,7 @@ from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.policy.badness import INIT_PID
 from oomwarden.policy.exempt import Pool, count_exempt, describe_excess, too_exempt
+from oomwarden.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def _look_ahead(root: str, config: Config) -> Outlook:
         )
     if hidden:
         unread.append(
-            f"the programs of {hidden} processes cannot be seen, so a rule that would exempt them"
-            " may go unnoticed: run 'oomwarden check' as root"
+            f"the programs of {counted(hidden, 'process', 'processes')} cannot be seen, so a rule"
+            " that would exempt one may go unnoticed: run 'oomwarden check' as root"
         )
     return Outlook(count_exempt(exempt), config.most_exempt_percent, tuple(unread))
 

@@ -9,6 +9,7 @@ from oomwarden.doctor.finding import Finding, Gravity, error, note, ok, warning
 from oomwarden.doctor.judge_machine import boot_with, sysctl
 from oomwarden.errors import ExitCode
 from oomwarden.model import Sense, SenseState
+from oomwarden.wording import counted
 
 _NAMED = 3
 
@@ -76,13 +77,14 @@ def _running(facts: Facts, running: Running) -> Iterator[Finding]:
     if running.refused:
         yield note(
             "guard-refused",
-            f"{running.refused} processes have a protected name and have not deserved the"
-            " protection; the guard's log says who and why",
+            f"{counted(running.refused, 'process has', 'processes have')} a protected name without"
+            " having deserved the protection; the guard's log says who and why",
         )
     if running.unwritten:
         yield warning(
             "guard-unwritten",
-            f"{running.unwritten} incidents wait to be written: 'oomwarden status' says why",
+            f"{counted(running.unwritten, 'incident waits', 'incidents wait')} to be written:"
+            " 'oomwarden status' says why",
             "oomwarden status",
         )
     if running.unexplained:

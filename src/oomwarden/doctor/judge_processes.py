@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from oomwarden.config.schema import COMM_LENGTH, SCORE_MIN
 from oomwarden.doctor.facts import Facts, Peer, Population, Scored
 from oomwarden.doctor.finding import Finding, note, ok, warning
-from oomwarden.wording import printable, size
+from oomwarden.wording import counted, printable, size
 
 _NAMED = 3
 _INIT = 1
@@ -73,8 +73,8 @@ def _other_writers(facts: Facts, population: Population) -> Iterator[Finding]:
     if population.pods:
         yield note(
             "kubelet",
-            f"{population.pods} processes run in pods: their scores are the kubelet's and are"
-            " left to it; rules name a cgroup to have them all the same",
+            f"{counted(population.pods, 'process runs', 'processes run')} in pods: scores there are"
+            " the kubelet's and are left to it, unless a rule names the cgroup",
         )
     others = Counter(
         (printable(each.comm), each.score)
@@ -90,14 +90,14 @@ def _other_writers(facts: Facts, population: Population) -> Iterator[Finding]:
         more = f" and {rest} more" if rest > 0 else ""
         yield note(
             "other-writers",
-            f"{others.total()} processes that fall under no rule have a score of somebody else's:"
-            f" {shown}{more}; it is left alone",
+            f"{counted(others.total(), 'process', 'processes')} under no rule, with a score of"
+            f" somebody else's: {shown}{more}; it is left alone",
         )
     if facts.running is not None and facts.running.yielded:
         yield note(
             "yielded",
-            f"{facts.running.yielded} times somebody changed a score after the guard: those are"
-            " left to whoever it was; the guard's log says which",
+            f"{counted(facts.running.yielded, 'time')} somebody changed a score after the guard:"
+            " it is left to whoever it was; the guard's log says which",
         )
 
 
@@ -122,7 +122,8 @@ def _immortal(population: Population, total_kib: int) -> Iterator[Finding]:
         yield ok("immortal", "nobody is exempt from the OOM killer")
     elif not heirs:
         names = ", ".join(sorted({printable(each.comm) for each in immortal.values()}))
-        yield ok("immortal", f"{len(immortal)} processes are exempt, each by itself: {names}")
+        many = counted(len(immortal), "process is exempt", "processes are exempt, each")
+        yield ok("immortal", f"{many} by itself: {names}")
 
 
 def _origin(process: Scored, immortal: dict[int, Scored]) -> Scored:

@@ -10,7 +10,7 @@ from oomwarden.errors import ExitCode
 from oomwarden.kill import Episode, Kill, Record, Scope
 from oomwarden.model import Memory
 from oomwarden.oomlog.episodes import Episodes
-from oomwarden.wording import printable, size
+from oomwarden.wording import counted, printable, size
 
 LIMIT_KIB = 48 << 10
 """Much for a process that sleeps, nothing for a machine."""
@@ -176,7 +176,7 @@ def judge_log(found: tuple[Episode, Kill] | None, pid: int, *, seconds: float) -
     used_kib = episode.memcg_usage.get("memory_usage_kib")
     if used_kib is not None:
         parts.append(f"its cgroup used {size(used_kib)}")
-    parts.append(f"{len(episode.records)} records read")
+    parts.append(f"{counted(len(episode.records), 'record')} read")
     if kill.reaped:
         parts.append("reaped")
     if not episode.complete:

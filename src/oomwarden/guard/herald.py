@@ -21,7 +21,7 @@ from oomwarden.guard.events import Events
 from oomwarden.guard.recorder import Recorder
 from oomwarden.model import Applied, Outcome, Refusal, Sample, SenseState, Transition
 from oomwarden.policy.exempt import WHOLE_MACHINE, Pool, describe_excess
-from oomwarden.wording import printable
+from oomwarden.wording import counted, printable
 
 GATHER_SECONDS = 10.0
 """What repeats itself sooner than this is handed over as one."""
@@ -255,7 +255,9 @@ class Herald:
         """Tell that the guard before this one was killed, with scores of so many changed."""
         facts: tuple[str, ...] = (
             "The guard before this one was killed; this one has taken over.",
-            f"{changed} processes had scores of it and are put right." if changed else "",
+            f"{counted(changed, 'process had a score', 'processes had scores')} of its: put right."
+            if changed
+            else "",
         )
         step = "see what killed it: oomwarden incidents, journalctl -u oomwarden"
         self._tell(self._notice(Kind.GUARD_CRASHED, "the guard", facts, step), now)

@@ -26,7 +26,7 @@ from oomwarden.model import (
 from oomwarden.policy.exempt import Pool, describe_excess
 from oomwarden.policy.kill_order import Unmet
 from oomwarden.policy.plan import Subject
-from oomwarden.wording import duration, printable, size
+from oomwarden.wording import counted, duration, printable, size
 
 # For mypy alone: it is loaded only where a last resort is configured.
 TYPE_CHECKING = False
@@ -230,7 +230,8 @@ def unexplained(kills: int, counter: str, lost: int, *, can_read: bool) -> None:
     if not can_read:
         why = "we cannot read its log"
     elif lost:
-        why = f"{lost} records of its log were overwritten before they were read"
+        records = counted(lost, "record of its log was", "records of its log were")
+        why = f"{records} overwritten before they were read"
     else:
         why = "its log does not tell of them"
     log.warning(

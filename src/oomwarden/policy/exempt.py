@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from oomwarden.model import Process
-from oomwarden.wording import printable, size
+from oomwarden.wording import counted, printable, size
 
 WHOLE_MACHINE = ""
 """The name of the pool that is the machine itself; any other pool is a cgroup path."""
@@ -64,8 +64,7 @@ def too_exempt(pools: Iterable[Pool], most_percent: float) -> tuple[Pool, ...]:
 
 def describe(pool: Pool) -> str:
     """``2 processes at -1000 hold 9.5 GiB, 60 % of this machine``."""
-    who = "1 process at -1000 holds" if pool.processes == 1 else None
-    who = who or f"{pool.processes} processes at -1000 hold"
+    who = counted(pool.processes, "process at -1000 holds", "processes at -1000 hold")
     where = f"cgroup {printable(pool.name)}" if pool.name != WHOLE_MACHINE else "this machine"
     return f"{who} {size(pool.exempt_kib)}, {pool.exempt_percent:.0f} % of {where}"
 

@@ -9,7 +9,7 @@ from oomwarden.report.culprit import Known
 from oomwarden.report.facts import Kind
 from oomwarden.report.log_lines import kills_who_asks
 from oomwarden.report.verdicts import Advice, Where
-from oomwarden.wording import size
+from oomwarden.wording import counted, size
 
 _LARGE_ORDER = 3
 _MUCH_PERCENT = 30
@@ -21,7 +21,7 @@ def about_counting(known: Known) -> Iterator[Advice]:
     if accounting.lost_records and (accounting.missing or not known.report.victims):
         yield Advice(
             "log",
-            (f"The kernel overwrote {accounting.lost_records} records before they were read.",),
+            (f"The kernel overwrote {counted(accounting.lost_records, 'record')} unread.",),
             ("Give its log more room, from the next boot on (kernel command line):",),
             Where.COMMAND,
             ("log_buf_len=8M",),

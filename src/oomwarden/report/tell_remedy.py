@@ -8,7 +8,7 @@ from oomwarden.report.kill_report import KillReport
 from oomwarden.report.text import Quoted, Text
 from oomwarden.report.verdicts import Advice, Forecast, Foresight, WhatIf
 from oomwarden.report.words import Block, Column, Snippet, Table, cell, lasted, named, process
-from oomwarden.wording import size
+from oomwarden.wording import counted, size
 
 _MOST_ADJUSTED = 8
 _DEFAULT = "/oomwarden/config/default.yaml"
@@ -101,7 +101,7 @@ def about_what_if(report: KillReport) -> Iterator[Block]:
     yield from _instead(report, what_if, files)
     yield from _scores(what_if)
     for each in what_if.unjudged:
-        many = "1 process" if each.processes == 1 else f"{each.processes} processes"
+        many = counted(each.processes, "process", "processes")
         facts = ", ".join(each.facts)
         yield (
             "Rule ",
@@ -177,7 +177,7 @@ def _scores(what_if: WhatIf) -> Iterator[Block]:
         yield ("It would have left every score as its process had it.",)
         return
     shown = what_if.rescored[:_MOST_ADJUSTED]
-    them = "1 process" if count == 1 else f"{count} processes"
+    them = counted(count, "process", "processes")
     yield (f"It would have given another score to {them}; the largest of them:",)
     yield Table(
         (
