@@ -133,3 +133,5 @@ def test_the_openrc_script_is_a_shell_script() -> None:
 
     assert (done.returncode, script.mode) == (0, 0o755)
     assert 'command="/opt/x/bin/oomwarden"' in script.text
+    # OpenRC gives all of it to one ulimit, and that of dash takes one limit.
+    assert "rc_ulimit=" not in script.text
