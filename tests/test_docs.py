@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import Machine
+from tests.guard.helpers import Script, config, guard
 
 from oomwarden.cli.main import parser
 from oomwarden.errors import ExitCode
@@ -53,6 +55,15 @@ def test_every_command_has_help() -> None:
 def test_every_exit_code_is_documented() -> None:
     """The table of exit codes has all of them."""
     assert [code for code in ExitCode if f"| {code.value} |" not in COMMANDS] == []
+
+
+def test_every_field_of_the_status_is_documented(machine: Machine) -> None:
+    """Of a guard on a machine made of files: each has a place in the table, none is made up."""
+    status = guard(machine.root, config(), Script()).status(1000.0)
+    section = COMMANDS.partition("## `oomwarden status`")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(status)
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]))
