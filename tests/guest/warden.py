@@ -70,7 +70,6 @@ def work_file(name: str, text: str) -> Path:
 def fork_guard(config: Path | None = None) -> Born:
     """The guard as a fork of this process, for who starts many; by the built-in configuration."""
     compiled = dump(load_config(config))
-    options = {"config_file": None, "dry_run": False, "keep": False, "debug": False}
     log = os.open(WORK / "forks.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def guard() -> None:
@@ -78,7 +77,7 @@ def fork_guard(config: Path | None = None) -> Born:
         os.write(fd, compiled)
         os.lseek(fd, 0, os.SEEK_SET)
         os.dup2(log, sys.stderr.fileno())
-        os._exit(guard_main([str(fd), json.dumps(options)]))
+        os._exit(guard_main([str(fd)]))
 
     born = start("oomwarden", then=guard)
     os.close(log)

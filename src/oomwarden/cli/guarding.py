@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
@@ -43,31 +42,32 @@ class Wanted:
     debug: bool
     courier: str
 
+    def words(self, config_file: Path | None) -> list[str]:
+        """Say the same as the guard's own interpreter is told it."""
+        words = [] if config_file is None else [f"config={config_file.absolute()}"]
+        words += ["dry-run"] if self.dry_run else []
+        words += ["keep"] if self.keep else []
+        words += ["debug"] if self.debug else []
+        return [*words, f"courier={self.courier}"]
+
 
 def run(config_file: Path | None, wanted: Wanted) -> int:
     """Become the guard, or with ``once`` apply the baseline and leave it."""
     loaded = load_config(config_file)
     loaded.require()
-    options = {
-        "config_file": None if config_file is None else str(config_file.absolute()),
-        "dry_run": wanted.dry_run,
-        "keep": wanted.keep,
-        "debug": wanted.debug,
-        "courier": wanted.courier,
-    }
     if not wanted.once:
-        _become_guard(loaded, json.dumps(options))
+        _become_guard(loaded, wanted.words(config_file))
     return apply(config_file, None, dry_run=wanted.dry_run, as_json=False)
 
 
-def _become_guard(loaded: Loaded, options: str) -> NoReturn:
+def _become_guard(loaded: Loaded, options: list[str]) -> NoReturn:
     fd = os.memfd_create("oomwarden-config", 0)
     os.write(fd, dump(loaded))
     os.lseek(fd, 0, os.SEEK_SET)
     sys.stdout.flush()
     # -P: nothing in the working directory may pose as a module of ours. -S: what other
     # packages do at every start of Python stays out of the guard's memory; it needs none.
-    command = [sys.executable, "-P", "-S", "-m", "oomwarden.guard", str(fd), options]
+    command = [sys.executable, "-P", "-S", "-m", "oomwarden.guard", str(fd), *options]
     ours = Path(oomwarden.__file__).parents[1]
     environ = {**os.environ, "PYTHONPATH": str(ours)}
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own interpreter, no shell

@@ -2,7 +2,7 @@
 
 A fresh one, because the command line's parser and the YAML reader would stay in its memory
 for as long as it runs, and that memory is locked. FD holds the compiled configuration,
-OPTIONS are JSON.
+OPTIONS are any of ``config=FILE``, ``dry-run``, ``keep``, ``debug`` and ``courier=none``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import oomwarden.guard.lean  # noqa: F401 - before all others: they load datacla
 
 # isort: split
 import contextlib
-import json
 import os
 import resource
 import sys
@@ -44,6 +43,7 @@ from oomwarden.kernel.process_events import ProcessEvents
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Sense
 
+CONFIG = "config="
 MOST_DESCRIPTORS = 16384
 STAMP = "alerts-waiting"
 """oomwarden-courier.path watches it."""
@@ -54,8 +54,8 @@ SPARE_DESCRIPTORS = 64
 
 def main(arguments: list[str]) -> ExitCode:
     """Run the guard to its end."""
-    fd, choices = int(arguments[0]), json.loads(arguments[1])
-    is_debug, courier = choices.pop("debug"), choices.pop("courier", "child")
+    fd, wanted = int(arguments[0]), arguments[1:]
+    is_debug, has_courier = "debug" in wanted, "courier=none" not in wanted
     narrate.log.addHandler(log_handler(os.environ))
     narrate.log.setLevel("DEBUG" if is_debug else "INFO")
     with contextlib.suppress(OSError):
@@ -65,13 +65,22 @@ def main(arguments: list[str]) -> ExitCode:
         with os.fdopen(fd, "rb") as file:
             loaded = load(file.read())
         narrate.problems((*loaded.notes, *loaded.problems))
-        _guard(loaded.require(), Options(**choices), courier)
+        _guard(loaded.require(), _options(wanted), has_courier=has_courier)
     except Exception as error:  # noqa: BLE001 - this is the place where errors become words
         return explain(error, debug=is_debug)
     return ExitCode.OK
 
 
-def _guard(config: Config, options: Options, courier: str) -> None:
+def _options(wanted: list[str]) -> Options:
+    files = [word.removeprefix(CONFIG) for word in wanted if word.startswith(CONFIG)]
+    return Options(
+        config_file=files[0] if files else None,
+        dry_run="dry-run" in wanted,
+        keep="keep" in wanted,
+    )
+
+
+def _guard(config: Config, options: Options, *, has_courier: bool) -> None:
     root = "/"
     most_open = _raise_descriptor_limit() - SPARE_DESCRIPTORS
     senses = Senses(root)
@@ -101,8 +110,8 @@ def _guard(config: Config, options: Options, courier: str) -> None:
                     recorder=None if sources is None else sources.recorder,
                     unix_clock=_unix_clock,
                     config_file=options.config_file,
-                    spawn=Courier if courier == "child" else None,
-                    stamp=_stamp(control) if courier == "none" else None,
+                    spawn=Courier if has_courier else None,
+                    stamp=None if has_courier else _stamp(control),
                 ),
             )
             Guard(config, options, edges, most_open=most_open).run()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from oomwarden.config.schema import Rule
 from oomwarden.guard.history import Series
-from oomwarden.incidents.incident import Growth, Seen
+from oomwarden.incidents.past import Growth, Seen
 from oomwarden.kernel.process_identity import ProcessReader, escaped, parse_name, parse_parent
 from oomwarden.kernel.process_memory import parse_memory
 from oomwarden.kernel.processes import ProcessTable, parse_real_uid

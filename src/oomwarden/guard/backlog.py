@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from oomwarden.incidents.incident import Incident
-from oomwarden.incidents.trim import bare, without_raw
+# For mypy alone: it is loaded with the first kill.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.incidents.incident import Incident
 
 MOST_BYTES = 4 << 20
 """The guard's memory is locked, so what waits takes it from everybody, in a shortage. This
@@ -57,6 +59,10 @@ def make_room(waiting: list[Waiting], most_bytes: int) -> int:
     First the raw records and task tables go, then details; kills are kept to the last.
     """
     total = sum(each.weight for each in waiting)
+    if total <= most_bytes:
+        return 0
+    from oomwarden.incidents.trim import bare, without_raw
+
     for smaller in (without_raw, bare):
         for each in waiting:
             if total <= most_bytes:

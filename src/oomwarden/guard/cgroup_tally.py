@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from oomwarden.guard.testimony import MACHINE
+from oomwarden.guard import testimony
 from oomwarden.kernel.kill_counters import CgroupKills, kills_of_cgroups
-from oomwarden.kill import Kill
+
+# For mypy alone: it is loaded with the first kill.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.kill import Kill
 
 _MOST = 1024
 """Of so many cgroups it is kept how often was read of them; beyond, all are read anew."""
@@ -46,4 +50,6 @@ class CgroupTally:
                 if f"{path}/".startswith(above.rstrip("/") + "/"):
                     grown[above] -= count
         # In version 2 those above have counted them, too: the lowest is meant.
-        return max((path for path in grown if grown[path] == kills), key=len, default=MACHINE)
+        return max(
+            (path for path in grown if grown[path] == kills), key=len, default=testimony.MACHINE
+        )

@@ -22,7 +22,7 @@ from oomwarden.guard.acquaintances import Acquaintances, Moment
 from oomwarden.guard.forecast import Forecast
 from oomwarden.guard.formula import formula_here
 from oomwarden.guard.history import History
-from oomwarden.incidents.incident import Growth, Ranked, Reading, Seen
+from oomwarden.incidents.past import Growth, Ranked, Reading, Seen
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Memory, Sample
 

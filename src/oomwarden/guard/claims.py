@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oomwarden.kill import Episode, Kill
-
-# For mypy alone: it is loaded only where a last resort is configured.
+# For mypy alone: they are loaded with the first kill.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.incidents.asked import Asked
+    from oomwarden.kill import Episode, Kill
 
 WAIT_SECONDS = 30.0
 """The kernel's worker may be late, and its log is read a moment later."""

@@ -13,13 +13,12 @@ from oomwarden.alerts.notice import Notice
 from oomwarden.guard.backlog import Waiting
 from oomwarden.guard.outgoing import Outgoing
 from oomwarden.incidents.failures import StoreError, Trouble
-from oomwarden.incidents.incident import Incident
 from oomwarden.incidents.known import Known
-from oomwarden.incidents.trim import bare
 
 # For mypy alone, see recorder.py.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from oomwarden.incidents.incident import Incident
     from oomwarden.incidents.store import Store
 
 
@@ -221,6 +220,8 @@ class Clerk:
         """Let nothing that we cannot write hold up the rest: try it bare, then let it go."""
         job.surprises += 1
         if job.surprises == 1:
+            from oomwarden.incidents.trim import bare
+
             with self._desk.lock:
                 job.trim(bare)
             return

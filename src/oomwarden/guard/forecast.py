@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from oomwarden.config.schema import SCORE_MIN
 from oomwarden.guard.acquaintances import Acquaintance
-from oomwarden.incidents.incident import Ranked
+from oomwarden.incidents.past import Ranked
 from oomwarden.model import Memory
 from oomwarden.policy.badness import INIT_PID, rank, total_pages
 from oomwarden.policy.formula import NEWEST, Formula

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 
-from oomwarden.incidents.incident import Reading
+from oomwarden.incidents.past import Reading
 from oomwarden.model import Sample
 
 _TIERS = ((0.25, 120), (2.0, 76), (10.0, 104))

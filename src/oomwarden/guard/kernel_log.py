@@ -12,17 +12,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from oomwarden.guard import narrate
+from oomwarden.guard import narrate, testimony
 from oomwarden.guard.events import Events
 from oomwarden.guard.scene import Stand
 from oomwarden.kernel.kmsg import Kmsg, is_kernels, sequence_of
-from oomwarden.kill import Episode, Kill
-from oomwarden.oomlog.records import parse_kmsg
 from oomwarden.policy.settle import Settling, advance
 
 # For mypy alone: a machine without kills never loads the grammar, which takes a megabyte.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from oomwarden.kill import Episode, Kill
     from oomwarden.oomlog.episodes import Episodes
 
 EXPIRE_SECONDS = 1.0
@@ -80,9 +79,13 @@ class _Loading:
 
 
 def load_grammar() -> Episodes:
-    """Load what knows every line of the OOM killer, and make a reader of it."""
+    """Load what knows every line of the OOM killer, and make a reader of it.
+
+    And what puts it down: the loop itself shall not wait for a disk.
+    """
     from oomwarden.oomlog.episodes import Episodes
 
+    testimony.load()
     return Episodes()
 
 
@@ -223,6 +226,8 @@ class KernelLog:
                     return done
                 # At our start nobody is kept waiting.
                 self._episodes = load_grammar()
+            from oomwarden.oomlog.records import parse_kmsg
+
             try:
                 record = parse_kmsg(data)
                 self._note_clock(record.since_boot_us, now)

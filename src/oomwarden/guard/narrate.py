@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from oomwarden.alert import Kind
 from oomwarden.alerts.kinds import KINDS
 from oomwarden.guard import message_ids
-from oomwarden.kill import Episode, Kill, Scope
 from oomwarden.model import (
     Adjustment,
     Applied,
@@ -24,14 +23,15 @@ from oomwarden.model import (
     Transition,
 )
 from oomwarden.policy.exempt import Pool, describe_excess
-from oomwarden.policy.kill_order import Unmet
 from oomwarden.policy.plan import Subject
 from oomwarden.wording import counted, duration, printable, size
 
-# For mypy alone: it is loaded only where a last resort is configured.
+# For mypy alone: they are loaded only where they are needed.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.incidents.asked import Asked
+    from oomwarden.kill import Episode, Kill
+    from oomwarden.policy.kill_order import Unmet
 
 log = logging.getLogger("oomwarden")
 
@@ -196,6 +196,8 @@ def describe_kill(kill: Kill) -> str:
 
 
 def _whose_limit(kill: Kill) -> str:
+    from oomwarden.kill import Scope
+
     match kill.scope:
         case Scope.GLOBAL:
             return "the machine was out of memory"

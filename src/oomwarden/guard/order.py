@@ -14,7 +14,11 @@ from oomwarden.kernel.process_memory import read_memory
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import Memory
 from oomwarden.policy.badness import total_pages, used_pages
-from oomwarden.policy.kill_order import LOWEST, Member, Ordering, Unmet, order_scores
+
+# For mypy alone: it is loaded only where an order is in force.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oomwarden.policy.kill_order import Member, Ordering, Unmet
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 
@@ -62,6 +66,8 @@ class Order:
             return was_in_force
         if self._standing is not None and now < self._due_at:
             return False
+        from oomwarden.policy.kill_order import order_scores
+
         self._due_at = now + EVERY_SECONDS
         members = list(self._members(level, scores, may_lower=may_lower))
         total = total_pages(memory, PAGE_KIB)
@@ -80,6 +86,8 @@ class Order:
         return level in names and names.index(level) >= names.index(from_level)
 
     def _members(self, level: str, scores: Scores, *, may_lower: bool) -> Iterator[Member]:
+        from oomwarden.policy.kill_order import LOWEST, Member
+
         root = self._processes.root
         for change in survey(self._processes, self._judge):
             process = change.process

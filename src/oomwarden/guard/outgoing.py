@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from oomwarden.alert import Alert, Kind, Severity, is_wanted
 from oomwarden.alerts.notice import Notice
 from oomwarden.config.schema import Target
-from oomwarden.incidents.incident import Incident
 
 # For mypy alone: typing itself would take half a megabyte of locked memory.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
+    from oomwarden.incidents.incident import Incident
     from oomwarden.incidents.store import Also, Store
 
 OLD_SECONDS = 7 * 86_400.0

@@ -18,7 +18,6 @@ from oomwarden.config.schema import Target
 from oomwarden.guard.backlog import MOST_BYTES, Waiting, make_room
 from oomwarden.guard.clerk import Announced, Clerk, Desk, Failed, Lost, Recorded, Result, SetAside
 from oomwarden.guard.outgoing import Outgoing
-from oomwarden.incidents.incident import Incident
 from oomwarden.incidents.known import Known
 from oomwarden.incidents.places import FILE
 from oomwarden.model import Sense, SenseState
@@ -28,6 +27,7 @@ __all__ = ["Announced", "Failed", "Known", "Lost", "Recorded", "Recorder", "Resu
 # For mypy alone: typing itself would take half a megabyte of locked memory.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from oomwarden.incidents.incident import Incident
     from oomwarden.incidents.store import Store
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0

@@ -9,7 +9,7 @@ from oomwarden.config.schema import CALM, Rule
 from oomwarden.guard.chronicle import Chronicle, Past
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.scores import Scores
-from oomwarden.incidents.incident import Adjusted
+from oomwarden.incidents.past import Adjusted
 from oomwarden.policy.level import LevelState
 
 MOST_ADJUSTED = 256

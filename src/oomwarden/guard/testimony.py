@@ -20,6 +20,15 @@ MACHINE = "/proc/vmstat"
 _KILLED = "Killed process "
 
 
+def load() -> None:
+    """Have all loaded that is needed once a kill is put down: to call this is enough.
+
+    In the guard's interpreter this module is loaded at its first use, and the loop shall not wait
+    for a disk in the middle of a shortage.
+    """
+    import oomwarden.incidents.trim  # noqa: F401 - it is loaded by that
+
+
 def anchor_of(episode: Episode) -> int | None:
     """Tell the number of its first "Killed process" line, or else of its first record."""
     for record in episode.records:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from oomwarden.config.schema import CALM
-from oomwarden.guard import narrate
+from oomwarden.guard import narrate, testimony
 from oomwarden.guard.accounting import Accounting
 from oomwarden.guard.cgroup_tally import CgroupTally
 from oomwarden.guard.control import Json
@@ -22,29 +22,20 @@ from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, Se
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
-from oomwarden.guard.testimony import (
-    anchor_of,
-    key_of,
-    killed_us,
-    lines_of,
-    of_act,
-    of_count,
-    of_episode,
-    with_past,
-)
-from oomwarden.incidents.incident import Accounted, Incident
+from oomwarden.incidents.past import Accounted
 from oomwarden.kernel.boot import Boot
 from oomwarden.kernel.kill_counters import KillCounter
 from oomwarden.kernel.kmsg import Kmsg
 from oomwarden.kernel.process_memory import read_rss_parts
-from oomwarden.kill import Episode
 from oomwarden.model import Sense
 from oomwarden.policy.level import LevelState
 
-# For mypy alone: it is loaded only where a last resort is configured.
+# For mypy alone: they are loaded with the first kill, or only where a last resort is configured.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
+    from oomwarden.incidents.incident import Incident
+    from oomwarden.kill import Episode
 
 COUNT_SECONDS = 5.0
 """How often the kernel's counter is read under pressure. Reading it takes 25 us: not at rest."""
@@ -117,7 +108,10 @@ class Witness:
     def begin(self, events: Events, level: LevelState, now: float) -> None:
         """Read all that was logged before our start, and ask the store what it knows of it."""
         recorder = self._sources.recorder
-        if self._sources.kmsg is not None:
+        if self._sources.kmsg is None:
+            # Kills are only counted: nothing else will load it before the first one is told of.
+            testimony.load()
+        else:
             self._log = KernelLog(self._sources.kmsg, events, self._is_gone, now)
             for _ in range(_MOST_READS):
                 self._read(level, now)
@@ -188,9 +182,9 @@ class Witness:
         since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
         parts = read_rss_parts(self._sources.root, act.process.id.pid)
         unix = self._sources.unix_clock()
-        incident = of_act(act, self._boot, unix, since_boot_us, parts)
+        incident = testimony.of_act(act, self._boot, unix, since_boot_us, parts)
         stand = self._scene.stand(level, now)
-        self._record(with_past(incident, self._scene, stand, now), {}, 1)
+        self._record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
 
     def close(self, level: LevelState, now: float) -> int:
         """Enter what is left, and wait for the disk a little; tell how much is not written."""
@@ -220,7 +214,8 @@ class Witness:
             "counted": counter.read() if counter is not None else None,
             "explained": self._accounts.explained_lines,
             "unexplained": self._accounts.unexplained_kills,
-            "pending": self._open_lines() + sum(lines_of(episode) for episode in self._held),
+            "pending": self._open_lines()
+            + sum(testimony.lines_of(episode) for episode in self._held),
             "is_store_known": self._accounts.is_informed,
             "seen": {state.value.replace(" ", "_"): self._kills[state] for state in Accounted},
             "scopes": dict(self._scopes),
@@ -286,18 +281,20 @@ class Witness:
     def _enter_held(self, now: float, open_lines: int) -> None:
         """Account for every episode that is complete."""
         held, self._held = self._held, []
-        left = open_lines + sum(lines_of(episode) for episode in held)
+        left = open_lines + sum(testimony.lines_of(episode) for episode in held)
         late = 0
         for episode in held:
-            left -= lines_of(episode)
+            left -= testimony.lines_of(episode)
             if not episode.kills:
                 narrate.nobody_killed(episode)
-            elif self._log is not None and not self._log.is_late(anchor_of(episode)):
+            elif self._log is not None and not self._log.is_late(testimony.anchor_of(episode)):
                 self._enter(episode, Accounted.EXPLAINED, now, left)
             elif not self._is_known(episode, left):
                 late += 1
                 if late <= MOST_TOLD_LATE:
-                    narrate.found_late(episode, self._seconds_since(killed_us(episode), now))
+                    narrate.found_late(
+                        episode, self._seconds_since(testimony.killed_us(episode), now)
+                    )
                 self._enter(episode, Accounted.FOUND_LATE, now, left)
         if late > MOST_TOLD_LATE:
             narrate.found_more_late(late - MOST_TOLD_LATE)
@@ -309,35 +306,37 @@ class Witness:
         log = self._log
         return log is not None and (
             not log.is_drained
-            or any(log.is_late(anchor_of(episode)) for episode in log.open_episodes())
+            or any(log.is_late(testimony.anchor_of(episode)) for episode in log.open_episodes())
         )
 
     def _is_known(self, episode: Episode, open_lines: int) -> bool:
         """Whether a guard before us has recorded it, whole or in part."""
-        if not self._accounts.is_news(key_of(self._boot, episode), killed_us(episode)):
+        if not self._accounts.is_news(
+            testimony.key_of(self._boot, episode), testimony.killed_us(episode)
+        ):
             return True
         is_cut = bool(episode.why_incomplete) and self._log is not None and self._log.gone > 0
-        lines = lines_of(episode)
+        lines = testimony.lines_of(episode)
         return is_cut and self._accounts.is_repeated(lines, self._counted, open_lines)
 
     def _enter(self, episode: Episode, accounted: Accounted, now: float, open_lines: int) -> None:
         """Have a new episode recorded, and what it explains late put right."""
-        key, lines = key_of(self._boot, episode), lines_of(episode)
+        key, lines = testimony.key_of(self._boot, episode), testimony.lines_of(episode)
         explains = self._accounts.explain(key, lines, self._counted, open_lines)
         for kill in episode.kills:
             self._scopes[kill.scope or "unknown"] += 1
-        passed = self._seconds_since(killed_us(episode), now)
+        passed = self._seconds_since(testimony.killed_us(episode), now)
         at_unix = None if passed is None else self._sources.unix_clock() - passed
-        incident = of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
+        incident = testimony.of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
         asked = self._scene.claims.claim(episode, now if passed is None else now - passed)
         if asked is not None:
             incident = replace(incident, asked=asked)
         if accounted is Accounted.EXPLAINED and self._log is not None:
             self._cgroups.note(episode.kills)
-            mark = self._log.mark(anchor_of(episode))
+            mark = self._log.mark(testimony.anchor_of(episode))
             if mark is not None:
                 at = mark.at if passed is None else min(now - passed, mark.at)
-                incident = with_past(incident, self._scene, mark.stand, at)
+                incident = testimony.with_past(incident, self._scene, mark.stand, at)
         self._record(incident, explains, len(episode.kills))
 
     def _seconds_since(self, since_boot_us: int | None, now: float) -> float | None:
@@ -362,9 +361,9 @@ class Witness:
         counter = self._cgroups.where(kills)
         narrate.unexplained(kills, counter, lost, can_read=can_read)
         unix = self._sources.unix_clock()
-        incident = of_count(key, kills, counter, self._boot, unix, lost)
+        incident = testimony.of_count(key, kills, counter, self._boot, unix, lost)
         stand = self._scene.stand(level, now)
-        self._record(with_past(incident, self._scene, stand, now), {}, kills)
+        self._record(testimony.with_past(incident, self._scene, stand, now), {}, kills)
 
     def _record(self, incident: Incident, explains: dict[str, int], kills: int) -> None:
         self._kills[incident.accounted] += kills
