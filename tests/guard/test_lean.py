@@ -9,6 +9,41 @@ from pathlib import Path
 
 import oomwarden
 
+OURS = {
+    "": """
+        alert alerts config errors guard incidents kernel model policy wording
+    """,
+    "alerts": """
+        kinds notice
+    """,
+    "config": """
+        compiled schema
+    """,
+    "guard": """
+        __main__ accounting accounts acquaintances backlog chronicle claims clerk control
+        courier events exemptions forecast formula herald history kernel_log lean lineage loop
+        message_ids narrate newborns order originals outgoing quiet recorder reload resort
+        roster scene score_files scores scribe senses sizes status systemd witness
+    """,
+    "incidents": """
+        failures known past places
+    """,
+    "kernel": """
+        boot capabilities cgroup executables kept_file kill_counters kmsg meminfo memory_lock
+        oom_killer oom_score_adj own_name privilege process_events process_identity
+        process_memory processes psi
+    """,
+    "policy": """
+        badness cadence exempt formula level plan reserves rules settle trust
+    """,
+}
+"""All modules of ours that a quiet guard has in memory, by the room that they live in."""
+
+NOT_LOADED = """
+    ast asyncio contextlib copy dis inspect json pathlib selectors socket sqlite3 subprocess
+    textwrap threading tokenize traceback typing
+"""
+
 
 def run_as_guard(code: str) -> list[str]:
     """Run code in an interpreter like the guard's, after all that the guard imports."""
@@ -31,6 +66,83 @@ print("ast" in sys.modules, "dis" in sys.modules)
 """
 
     assert run_as_guard(code) == ["_Inspect _StandIn _StandIn", "False False"]
+
+
+def test_a_quiet_guard_has_these_modules_in_memory_and_no_others() -> None:
+    """Whatever is added here is locked memory on every machine: a megabyte has some ten of them."""
+    code = """\
+import sys, types
+print(*(name for name, module in sys.modules.items() if type(module) is types.ModuleType))
+"""
+    loaded = set(run_as_guard(code)[0].split())
+    ours = {
+        ".".join(filter(None, ("oomwarden", room, name)))
+        for room, names in OURS.items()
+        for name in names.split()
+    }
+
+    assert {name for name in loaded if name.startswith("oomwarden.")} == ours
+    assert not loaded & set(NOT_LOADED.split())
+
+
+def test_frozen_dataclasses_share_methods_and_behave_as_ever() -> None:
+    """They compare, hash and show their fields, and refuse to change."""
+    code = """\
+import dataclasses, pickle
+from oomwarden.model import Process, ProcessId
+one, same, other = ProcessId(7, 100), ProcessId(7, 100), ProcessId(7, 101)
+print(one == same, hash(one) == hash(same), one == other, one == (7, 100), len({one, same, other}))
+print(one, dataclasses.replace(one, pid=8), pickle.loads(pickle.dumps(one)) == one)
+for change in (lambda: setattr(one, "pid", 8), lambda: delattr(one, "pid")):
+    try:
+        change()
+    except dataclasses.FrozenInstanceError as error:
+        print(error)
+print(ProcessId.__setattr__ is Process.__setattr__, ProcessId.__repr__ is Process.__repr__)
+"""
+
+    assert run_as_guard(code) == [
+        "True True False False 2",
+        "ProcessId(pid=7, start_ticks=100) ProcessId(pid=8, start_ticks=100) True",
+        "cannot assign to field 'pid'",
+        "cannot delete field 'pid'",
+        "True True",
+    ]
+
+
+def test_a_stand_in_for_sockets_takes_clients_in() -> None:
+    """And what it has not is found in the real module."""
+    code = """\
+import os, socket, sys, tempfile
+path = os.path.join(tempfile.mkdtemp(), "socket")
+with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+    listening.bind(path)
+    listening.listen(1)
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.connect(path)
+    taken, _ = listening.accept()
+    taken.send(b"hello")
+    print(client.recv(9), type(taken) is type(client), "selectors" in sys.modules)
+print(listening.fileno(), socket.create_connection.__module__, "selectors" in sys.modules)
+"""
+
+    assert run_as_guard(code) == ["b'hello' True False", "-1 socket True"]
+
+
+def test_errors_of_other_kinds_are_not_suppressed() -> None:
+    """The stand-in for contextlib lets pass what it was told, and what is derived from it."""
+    code = """\
+import contextlib
+with contextlib.suppress(OSError, KeyError):
+    raise FileNotFoundError
+try:
+    with contextlib.suppress(OSError):
+        raise ValueError("not this one")
+except ValueError as error:
+    print(error, contextlib.contextmanager.__module__)
+"""
+
+    assert run_as_guard(code) == ["not this one contextlib"]
 
 
 def test_a_traceback_is_whole() -> None:

@@ -11,10 +11,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from oomwarden.kernel.capabilities import Capability
+
+# For mypy alone: typing itself would take half a megabyte of locked memory.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Switch(Protocol):
+        """Puts the capability in effect, or out of it."""
+
+        def __call__(self, *, effective: bool) -> None:
+            """Do it."""
+
 
 _VERSION_3 = 0x20080522
 _BIT = 1 << Capability.SYS_RESOURCE
@@ -32,6 +42,22 @@ class _Data(ctypes.Structure):
     )
 
 
+class Lowering:
+    """A time in which it is in effect."""
+
+    def __init__(self, switch: Switch) -> None:
+        """Begin when entered."""
+        self._switch = switch
+
+    def __enter__(self) -> None:
+        """Put it in effect."""
+        self._switch(effective=True)
+
+    def __exit__(self, *_: object) -> None:
+        """Take it out of effect again."""
+        self._switch(effective=False)
+
+
 class Privilege:
     """The right to lower scores, out of effect except within :meth:`lowering`."""
 
@@ -45,14 +71,9 @@ class Privilege:
         """Whether there is anything to use."""
         self._set(effective=False)
 
-    @contextmanager
-    def lowering(self) -> Iterator[None]:
+    def lowering(self) -> Lowering:
         """Have it in effect for what is done within."""
-        self._set(effective=True)
-        try:
-            yield
-        finally:
-            self._set(effective=False)
+        return Lowering(self._set)
 
     def close(self) -> None:
         """Put the capability back in effect for good."""
