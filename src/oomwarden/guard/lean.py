@@ -22,11 +22,6 @@ from collections.abc import Callable
 from operator import attrgetter
 from types import ModuleType
 
-# For mypy alone: typing itself would take half a megabyte of locked memory.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
-
 
 class _StandIn(ModuleType):
     """Looks like a module, and becomes the real one at its first use."""
@@ -75,7 +70,7 @@ class _Socket(_StandIn):
             fd, address = self._accept()  # type: ignore[attr-defined]
             return _Socket.socket(fileno=fd), address
 
-        def __enter__(self) -> Self:
+        def __enter__(self) -> _Socket.socket:
             """Use it."""
             return self
 

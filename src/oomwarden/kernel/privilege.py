@@ -11,20 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 
 from oomwarden.kernel.capabilities import Capability
-
-# For mypy alone: typing itself would take half a megabyte of locked memory.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Switch(Protocol):
-        """Puts the capability in effect, or out of it."""
-
-        def __call__(self, *, effective: bool) -> None:
-            """Do it."""
-
 
 _VERSION_3 = 0x20080522
 _BIT = 1 << Capability.SYS_RESOURCE
@@ -45,7 +34,7 @@ class _Data(ctypes.Structure):
 class Lowering:
     """A time in which it is in effect."""
 
-    def __init__(self, switch: Switch) -> None:
+    def __init__(self, switch: Callable[..., None]) -> None:
         """Begin when entered."""
         self._switch = switch
 
