@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Machine
 from tests.guard.helpers import Script, config, guard
 
-from oomwarden.cli.main import parser
+from oomwarden.cli.tree import parser
 from oomwarden.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]

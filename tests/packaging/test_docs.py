@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oomwarden.cli.main import parser
+from oomwarden.cli.tree import parser
 
 BUILD = Path(__file__).parents[2] / "config/packaging/build-docs"
 PAGES = ("man8/oomwarden.8", "man5/oomwarden.yaml.5")

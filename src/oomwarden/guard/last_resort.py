@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from oomwarden.config.resorts import Action, LastResort
 from oomwarden.config.schema import Config, Counted, Rule
-from oomwarden.guard import narrate
+from oomwarden.guard import narrate, testimony
 from oomwarden.guard.actors import Actors
 from oomwarden.guard.acts import Act, Surroundings
 from oomwarden.guard.claims import Claims
@@ -65,6 +65,8 @@ class LastResorts:
         dry_run: bool,
     ) -> None:
         """Have done nothing. ``tell`` is told of each act that the kernel's log will not have."""
+        # Now, and not after an act: the loop shall not wait for a disk then.
+        testimony.load()
         self._around = around
         self._claims = claims
         self._tell = tell

@@ -3,7 +3,7 @@
 ``dataclasses`` imports ``inspect``, for classes without a docstring, of which we have none, and
 that brings ``ast`` and ``dis``: 0.9 MB of locked memory, and 4 ms of the start. ``logging`` brings
 ``traceback``, for exceptions, and that ``textwrap`` and ``tokenize``, for lines of source.
-``socket``, ``threading`` and ``contextlib`` have much more than the little that the guard uses.
+``socket`` and ``threading`` have much more than the little that the guard uses.
 JSON is for who asks for the status, and a testimony for who was killed. Stand-ins take their
 places, each of which lets the real module in as soon as anybody asks for what it has not.
 
@@ -83,24 +83,6 @@ class _Socket(_StandIn):
             os.set_inheritable(self.fileno(), inheritable)
 
 
-class _Contextlib(_StandIn):
-    """Has the one thing of it that the guard uses."""
-
-    class suppress:  # noqa: N801 - it is that class
-        """Lets errors of some kinds pass."""
-
-        def __init__(self, *kinds: type[BaseException]) -> None:
-            """Know which."""
-            self._kinds = kinds
-
-        def __enter__(self) -> None:
-            """Begin."""
-
-        def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-            """Tell whether it is one of them."""
-            return kind is not None and issubclass(kind, self._kinds)
-
-
 class _Threading(_StandIn):
     """Has what ``logging`` needs of it; our only threads are bare ones, of ``_thread``."""
 
@@ -123,7 +105,6 @@ _NAMES = (
 for _stand_in in (
     _Inspect("inspect"),
     _Socket("socket"),
-    _Contextlib("contextlib"),
     _Threading("threading"),
     *map(_StandIn, _NAMES),
 ):

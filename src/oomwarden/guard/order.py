@@ -36,6 +36,9 @@ class Order:
         self._config = config
         self._formula = formula_here(processes.root)
         self._own_pid = os.getpid()
+        if config.kill_order is not None:
+            # Now, and not when memory is short: the loop shall not wait for a disk then.
+            import oomwarden.policy.kill_order  # noqa: F401
         self._standing: Ordering | None = None
         self._due_at = 0.0
 

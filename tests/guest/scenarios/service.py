@@ -83,7 +83,7 @@ def scenario(report: Report) -> None:
 def install(report: Report, precious: int) -> None:
     """As root of a machine that never had it."""
     report.equal("install", command("service", "install").returncode, 0)
-    report.check("the guard answers", wait_for(status, SECONDS) is not None, state())
+    report.check("the guard answers", held(status, SECONDS) is not None, state())
     state_of = command("service", "status", "--format", "json")
     document = json.loads(state_of.stdout)
     report.equal("status exits with", state_of.returncode, 0)
@@ -98,7 +98,7 @@ def install(report: Report, precious: int) -> None:
     lacking = {s["name"]: s["detail"] for s in (status() or {"senses": []})["senses"]
                if not s["works"]}  # fmt: skip
     report.equal("senses that are missing", lacking, {})
-    is_so = wait_for(lambda: score(precious) == -500, SECONDS) is not None
+    is_so = held(lambda: score(precious) == -500, SECONDS)
     report.check("protected", is_so, score(precious))
     report.equal("the guard's own score", score(main_pid()), -900)
     doctor = command("doctor", "--format", "json")
@@ -110,7 +110,7 @@ def births(report: Report) -> None:
     """By the socket that systemd opened in the machine's network."""
     before = status()
     batch = start("batch", 0)
-    report.check("a newborn has its score", wait_for(lambda: score(batch) == 500, 10), score(batch))
+    report.check("a newborn has its score", held(lambda: score(batch) == 500, 10), score(batch))
     woken = (status() or {})["wakeups"]["birth"] - (before or {})["wakeups"]["birth"]
     report.check("told of by the kernel", woken > 0, woken)
 
@@ -123,9 +123,9 @@ def kill(report: Report) -> None:
          sys.executable, "-c", hog],
         check=False,
     )  # fmt: skip
-    report.check("explained", wait_for(lambda: kills()["explained"] == 1, SECONDS), kills())
-    report.check("written", wait_for(DATABASE.exists, SECONDS))
-    report.check("and it is all", wait_for(lambda: kills()["unwritten"] == 0, SECONDS), kills())
+    report.check("explained", held(lambda: kills()["explained"] == 1, SECONDS), kills())
+    report.check("written", held(DATABASE.exists, SECONDS))
+    report.check("and it is all", held(lambda: kills()["unwritten"] == 0, SECONDS), kills())
     about = DATABASE.stat()
     group = subprocess.run(["getent", "group", "oomwarden"], capture_output=True, check=False)
     report.equal("mode of the database", oct(about.st_mode & 0o777), oct(0o660))
@@ -162,6 +162,11 @@ def alert(report: Report, heard: list[dict[str, Any]]) -> None:
     report.check("noted in the outbox", sent is not None, deliveries())
 
 
+def held(condition: Callable[[], object], seconds: float) -> bool:
+    """Whether it came to hold in time, which may be at once."""
+    return wait_for(condition, seconds) is not None
+
+
 def deliveries() -> list[str]:
     """What became of each alert."""
     with sqlite3.connect(DATABASE) as database:
@@ -189,7 +194,7 @@ def reload(report: Report, precious: int) -> None:
     """A valid configuration is put in force, another one is not."""
     rules(-400)
     systemctl("reload", "oomwarden")
-    report.check("in force", wait_for(lambda: score(precious) == -400, SECONDS), score(precious))
+    report.check("in force", held(lambda: score(precious) == -400, SECONDS), score(precious))
     rules(4000)
     systemctl("reload", "oomwarden")
     rejected = wait_for(lambda: "rejected" in (status() or {})["config"]["state"], SECONDS)
@@ -197,7 +202,7 @@ def reload(report: Report, precious: int) -> None:
     report.equal("and the one before stays", score(precious), -400)
     rules(-500)
     systemctl("reload", "oomwarden")
-    report.check("mended", wait_for(lambda: score(precious) == -500, SECONDS), score(precious))
+    report.check("mended", held(lambda: score(precious) == -500, SECONDS), score(precious))
 
 
 def hang(report: Report, precious: int) -> None:
@@ -205,7 +210,7 @@ def hang(report: Report, precious: int) -> None:
     drop_in(DROP_IN, "WatchdogSec=12\nTimeoutAbortSec=2")
     systemctl("restart", "oomwarden")
     before = main_pid()
-    is_so = wait_for(lambda: score(precious) == -500, SECONDS) is not None
+    is_so = held(lambda: score(precious) == -500, SECONDS)
     report.check("restarted", is_so, score(precious))
     time.sleep(15)
     report.equal("a guard that goes round is left alone", main_pid(), before)
@@ -249,7 +254,7 @@ def capabilities(report: Report, precious: int) -> None:
     shutil.rmtree(DROP_IN.parent)
     systemctl("daemon-reload")
     systemctl("restart", "oomwarden")
-    report.check("all is well", wait_for(lambda: score(precious) == -500, SECONDS), score(precious))
+    report.check("all is well", held(lambda: score(precious) == -500, SECONDS), score(precious))
 
 
 def upgrade(report: Report) -> None:
@@ -258,7 +263,7 @@ def upgrade(report: Report) -> None:
     UNIT.write_text(UNIT.read_text().replace("WatchdogSec=30", "WatchdogSec=60"))
     report.equal("out of date", command("service", "status").returncode, 1)
     report.equal("installed again", command("service", "install").returncode, 0)
-    report.check("a new guard", wait_for(lambda: main_pid() != before and status(), SECONDS))
+    report.check("a new guard", held(lambda: main_pid() != before and status(), SECONDS))
     report.equal("up to date", command("service", "status").returncode, 0)
 
 
