@@ -29,7 +29,8 @@ OURS = {
         failures known past places
     """,
     "kernel": """
-        boot capabilities cgroup cgroup_view executables kept_file kill_counters kmsg meminfo memory_lock
+        boot capabilities cgroup cgroup_view executables kept_file kill_counters kmsg meminfo
+        memory_lock
         oom_killer oom_score_adj own_name privilege process_events process_identity
         process_memory processes psi
     """,
