@@ -33,10 +33,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     spread = bool(metafunc.config.getoption("--guests-spread", default=False))
     config = metafunc.config
     everything = config.getoption("--guests-all", default=False) or config.getoption("keyword")
-    chosen = [name for name in SCENARIOS if everything or not _needs(name).on_request]
+    chosen = {name for name in SCENARIOS if everything or not _needs(name).on_request}
+    # Numbered among all of them, so that each stays on its kernel, whoever else is run.
     pairs = [
         (kernel, scenario)
-        for number, scenario in enumerate(chosen)
+        for number, scenario in enumerate(SCENARIOS)
+        if scenario in chosen
         for kernel in (asked if not spread or _needs(scenario).every_kernel
                        else [asked[number % len(asked)]])
     ]  # fmt: skip

@@ -25,7 +25,11 @@ from oomwarden.oomlog.documents import kill_document
 from oomwarden.oomlog.scan import episodes_in
 
 NEEDS = Needs(
-    memory_mib=640, append=("numa=fake=2", "printk.time=1"), timeout_seconds=300, every_kernel=True
+    on_request=True,
+    memory_mib=640,
+    append=("numa=fake=2", "printk.time=1"),
+    timeout_seconds=300,
+    every_kernel=True,
 )
 
 JOURNALD = "/lib/systemd/systemd-journald"

@@ -31,7 +31,7 @@ from oomwarden.kernel.boot import read_boot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NEEDS = Needs(timeout_seconds=420, memory_mib=1536)
+NEEDS = Needs(on_request=True, timeout_seconds=420, memory_mib=1536)
 
 OURS = "/kubepods/besteffort/pod0f0b6b5c-5a32-4f6c-9a4e-6f1f2f7a3c11"
 OTHER = "/kubepods/burstable/pod1a0b6b5c-5a32-4f6c-9a4e-6f1f2f7a3c12"

@@ -17,7 +17,7 @@ from tests.guest.needs import Needs
 from tests.guest.population import LIBC, PR_SET_NAME, start
 from tests.guest.warden import Guard, work_file
 
-NEEDS = Needs(timeout_seconds=1500)
+NEEDS = Needs(on_request=True, timeout_seconds=1500)
 
 REUSES, MOST_SECONDS = (10_000, 1200) if os.environ.get("GUEST_LONG") else (300, 60)
 """How much is wanted, and how long it may take an emulated machine."""
