@@ -17,7 +17,7 @@ from oomwarden.guard.scores import Scores
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.kernel.processes import ProcessTable
 from oomwarden.model import ProcessId, Refusal, Sample
-from oomwarden.policy.exempt import Pool
+from oomwarden.policy.exempt import too_exempt
 
 MOST_TOLD = 256
 """Of so many kinds of refusals it is remembered that they were told; then all are told again."""
@@ -198,20 +198,16 @@ class Keeper:
 
     def _survey_exempt(self, now: float) -> None:
         """See who cannot be killed, and say so if too little is left that can."""
-        processes = self._means.processes
-        before = {pool.name for pool in self._too_exempt()}
+        processes, most_percent = self._means.processes, self._config.most_exempt_percent
+        before = {pool.name for pool in too_exempt(self._exemptions.pools, most_percent)}
         self._exemptions.survey(
             process for pid in processes.pids() if (process := processes.read(pid))
         )
-        most_percent = self._config.most_exempt_percent
-        for pool in self._too_exempt():
+        pools = too_exempt(self._exemptions.pools, most_percent)
+        for pool in pools:
             if pool.name not in before:
                 narrate.too_exempt(pool, most_percent)
-        self._herald.exempt(self._too_exempt(), most_percent, now)
-
-    def _too_exempt(self) -> list[Pool]:
-        most_percent = self._config.most_exempt_percent
-        return [pool for pool in self._exemptions.pools if pool.exempt_percent > most_percent]
+        self._herald.exempt(pools, most_percent, now)
 
     def _tell_unmet(self) -> None:
         """Say once what the kill order asks for and scores cannot bring about."""
