@@ -17,7 +17,9 @@ from tests.benchmarks.rows import Row, paired
 
 Usage = dict[str, float]
 
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = YOUNG_SECONDS + 5
+"""Until everybody who came with the contenders is known, and looked at no more."""
+
 STOP_SECONDS = 10.0
 
 

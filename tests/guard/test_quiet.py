@@ -88,6 +88,114 @@ def test_what_a_turn_could_be_for_ends_it(
     assert not quiet.lasts(state, NOW + 4)
 
 
+class Sleeps:
+    """Sleeps of 4 s from NOW on, in one of which something happens."""
+
+    def __init__(self, happens: Callable[[], object] = lambda: None, *, at: int = 3) -> None:
+        """Begin before the first sleep."""
+        self.now = NOW + 4
+        self.count = 0
+        self._happens, self._at = happens, at
+
+    def wait(self, seconds: float) -> tuple[set[int], set[int]]:
+        """Sleep to the end, unless what happens has a descriptor."""
+        self.count += 1
+        self.now += seconds
+        told = self._happens() if self.count == self._at else None
+        return ({told} if isinstance(told, int) else set()), set()
+
+    def clock(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def glance(
+    machine: Machine, sleeps: Sleeps, until: float = 9e9
+) -> tuple[set[int], float, int, Quiet]:
+    """Glance from NOW + 4 s on, after one look."""
+    quiet, state = at_rest(machine)
+    assert quiet.lasts(state, NOW + 4)
+    ready, _, now, looks = quiet.glance(sleeps.wait, sleeps.clock, 4.0, until, state)
+    return ready, now - NOW, looks, quiet
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda _: None, id="nothing"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB - 90_000), id="a-bit-less"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB + 90_000), id="a-bit-more"),
+    ],
+)
+def test_glances_go_on_while_nothing_happens(
+    machine: Machine, happens: Callable[[Machine], object]
+) -> None:
+    """Until it is time to put away what they saw."""
+    sleeps = Sleeps(lambda: happens(machine))
+
+    assert glance(machine, sleeps)[:3] == (set(), 4 + 17 * 4, 16)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda machine: machine.start(50, "web"), id="a-birth"),
+        pytest.param(lambda machine: machine.set_psi(some=0.1), id="pressure"),
+        pytest.param(lambda machine: machine.set_memory(11 * GIB), id="less-memory"),
+        pytest.param(lambda machine: machine.set_memory(14 * GIB), id="more-memory"),
+        pytest.param(
+            lambda machine: machine.set_memory(swap_total_kib=GIB, swap_free_kib=GIB), id="swap"
+        ),
+        pytest.param(lambda machine: machine.set_memory(total_kib=17 * GIB), id="memory-plugged"),
+    ],
+)
+def test_what_is_not_word_for_word_the_same_ends_glances(
+    machine: Machine, happens: Callable[[Machine], None]
+) -> None:
+    """At once, and a look is to judge of it."""
+    _, after, looks, _ = glance(machine, Sleeps(lambda: happens(machine)))
+
+    assert (after, looks) == (4 + 3 * 4, 2)
+
+
+def test_an_event_and_a_deadline_end_glances(machine: Machine) -> None:
+    """Neither is slept over."""
+    woken = glance(machine, Sleeps(lambda: 7))
+    due = glance(machine, Sleeps(), until=NOW + 11)
+
+    assert woken[:3] == ({7}, 16, 2)
+    assert due[:3] == (set(), 12, 1)
+
+
+def test_glances_are_remembered_as_looks_are(machine: Machine) -> None:
+    """In the minutes before a kill, and as the last sample."""
+    quiet, state = at_rest(machine)
+    quiet.lasts(state, NOW + 4)
+    sleeps = Sleeps(lambda: machine.set_memory(12 * GIB - 1000))
+    quiet.glance(sleeps.wait, sleeps.clock, 4.0, NOW + 17, state)
+    _, last = quiet.end(state, Senses(machine.root, no_trigger).sample(NOW), LADDER)
+    readings = quiet._chronicle.before(NOW + 20).readings
+
+    assert (last.at_monotonic, last.memory.available_kib) == (NOW + 16, 12 * GIB - 1000)
+    assert [reading.before_seconds for reading in readings][-4:] == [16, 12, 8, 4]
+
+
+def test_a_meminfo_in_another_order_is_compared_as_a_whole(machine: Machine) -> None:
+    """Nothing is taken for the same that was not found."""
+    path = machine.proc / "meminfo"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(reversed(lines)))
+    other = path.read_text().replace("Dirty:    ", "Dirty:   1")
+
+    assert glance(machine, Sleeps())[2] == 16
+    assert glance(machine, Sleeps(lambda: write(path, other)))[2] == 2
+
+
+def write(path: Path, text: str) -> None:
+    """Write, and tell nothing."""
+    path.write_text(text)
+
+
 def test_the_time_to_read_everybody_ends_it(machine: Machine) -> None:
     """Processes may change without a birth."""
     quiet, state = at_rest(machine)

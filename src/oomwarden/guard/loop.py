@@ -173,10 +173,12 @@ class Guard:
                 and (self._witness is None or self._witness.rests(now))
                 and self._quiet.lasts(self._level, now)
             ):
-                self._wakeups["timer"] += 1
-                self._due_at = now + seconds
-                ready, signals = events.wait(seconds)
-                now = clock()
+                until = self._rests_until(seconds)
+                ready, signals, now, looks = self._quiet.glance(
+                    events.wait, clock, seconds, until, self._level
+                )
+                self._wakeups["timer"] += 1 + looks
+                self._due_at = now + seconds if ready else now
                 self._edges.notifier.feed(now)
             self._level, self._sample = self._quiet.end(self._level, sample, self._ladder)
         if signals & {signal.SIGTERM, signal.SIGINT}:
@@ -184,6 +186,15 @@ class Guard:
         elif signal.SIGHUP in signals:
             self._reload.start()
         return ready, now
+
+    def _rests_until(self, seconds: float) -> float:
+        """Tell when there is something to look after that happens by itself."""
+        ends = [self._chronicle.survey_due_at, self._keeper.roster.reconcile_at]
+        if self._herald.due_at is not None:
+            ends.append(self._herald.due_at - seconds)
+        counted = None if self._witness is None else self._witness.count_due_at
+        ends += [due_at for due_at in (self._edges.notifier.due_at, counted) if due_at is not None]
+        return min(ends)
 
     def _may_sleep_on(self, seconds: float) -> bool:
         """Whether nothing is waited for but news, and looks so far apart tell all of them."""

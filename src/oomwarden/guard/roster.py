@@ -127,9 +127,11 @@ class Roster:
         self._refused: set[int] = set()
         self._young: dict[int, float] = {}  # pid -> when it is no longer young
         self._newest_pid = -1
+        self.read_births = processes.read_births
         self.has_reconciled = False
         """Whether the last look read everybody."""
-        self._reconcile_at = 0.0
+        self.reconcile_at = 0.0
+        """When everybody will be read again."""
 
     def __len__(self) -> int:
         """Count the processes, kernel threads included."""
@@ -148,11 +150,11 @@ class Roster:
     def replace_judge(self, judge: Judge) -> None:
         """Judge by other rules from now on; the next look reads everybody again."""
         self._judge = judge
-        self._reconcile_at = 0.0
+        self.reconcile_at = 0.0
 
     def reconcile_soon(self) -> None:
         """Read everybody at the next look: something may have been missed."""
-        self._reconcile_at = 0.0
+        self.reconcile_at = 0.0
 
     def look_at(self, pids: Iterable[int], now: float) -> tuple[list[Change], list[ProcessId]]:
         """Read some processes, new or not, as :meth:`look` reads all.
@@ -171,11 +173,16 @@ class Roster:
             unmet = _parents(of_parents) - self._seen.keys()
         return changes, gone
 
+    @property
+    def newest(self) -> bytes:
+        """The end of what ``read_births`` tells while nobody is born."""
+        return b" %d\n" % self._newest_pid
+
     def has_news(self, now: float) -> bool:
         """Whether there is anything that :meth:`look` would read."""
         return (
             bool(self._young)
-            or now >= self._reconcile_at
+            or now >= self.reconcile_at
             or self._processes.newest_pid() != self._newest_pid
         )
 
@@ -185,9 +192,9 @@ class Roster:
         ``now`` is in seconds of any monotonic clock.
         """
         newest_pid = self._processes.newest_pid()
-        self.has_reconciled = now >= self._reconcile_at
+        self.has_reconciled = now >= self.reconcile_at
         if self.has_reconciled:
-            self._reconcile_at = now + RECONCILE_SECONDS
+            self.reconcile_at = now + RECONCILE_SECONDS
             pids = self._processes.pids()
             to_read: Iterable[int] = pids
         elif newest_pid != self._newest_pid:

@@ -78,6 +78,12 @@ class Senses:
             return Sample(now, self._meminfo.read(), psi, deep)
         return Sample(now, self._meminfo.read(), psi)
 
+    def texts(self) -> tuple[MeminfoFile, Callable[[], bytes], bytes]:
+        """Tell where memory is read, how the text of PSI is, and what that said last."""
+        if self._psi is None:
+            return self._meminfo, bytes, b""
+        return self._meminfo, self._psi.read_text, self._psi.said
+
     def note(self, sense: Sense, detail: str, *, works: bool) -> None:
         """Remember how one sense fares."""
         state, before = SenseState(sense, works, detail), self.states.get(sense)

@@ -46,6 +46,13 @@ class Notifier:
             self._fed_at = now
             self.say(WATCHDOG="1")
 
+    @property
+    def due_at(self) -> float | None:
+        """When the watchdog wants to be fed again; None: never."""
+        if self._feed_seconds is None or self._fed_at is None:
+            return None
+        return self._fed_at + self._feed_seconds
+
     def say(self, **fields: str) -> None:
         """Send ``READY="1"``, ``STATUS="calm"`` and the like; never waits, never fails."""
         if self._socket is None:

@@ -163,6 +163,11 @@ class Witness:
         return True
 
     @property
+    def count_due_at(self) -> float | None:
+        """When :meth:`rests` will look at the count again; None: not before something happens."""
+        return self._counted_at + COUNT_SECONDS if self._is_blind else None
+
+    @property
     def _is_blind(self) -> bool:
         return self._log is None or self._log.is_closed
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from oomwarden.model_deep import Held
 
 _SIZE = 8192
+_AVAILABLE = b"\nMemAvailable:"
 _KEYS = (b"MemTotal:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
 """In the order of the fields of Memory."""
+
+_SWAP_LINES = 2
 
 
 def parse_meminfo(data: bytes) -> Memory:
@@ -40,6 +43,24 @@ def parse_meminfo(data: bytes) -> Memory:
         start += len(key)
         found.append(int(data[start : data.index(b"kB", start)]))
     return Memory(*found)
+
+
+def available_kib(data: bytes) -> int:
+    """Pick ``MemAvailable`` alone; ``data`` was parsed before, so that it is known to be there."""
+    start = data.find(_AVAILABLE) + len(_AVAILABLE)
+    return int(data[start : data.index(b"kB", start)])
+
+
+def constant_lines(data: bytes) -> tuple[bytes, bytes]:
+    """Cut out ``MemTotal``, the first line, and both of swap: where nothing happens they stay.
+
+    The whole text, twice, where the lines are in another order than in all kernels up to now.
+    """
+    start, last = data.find(b"\nSwapTotal:"), data.find(b"\nSwapFree:")
+    end = data.find(b"\n", last + 1)
+    if not 0 <= start < last < end or data.count(b"\n", start, end) != _SWAP_LINES:
+        return data, data
+    return data[: data.find(b"\n") + 1], data[start : end + 1]
 
 
 def parse_held(data: bytes) -> Held:
@@ -71,10 +92,15 @@ class MeminfoFile:
     def __init__(self, root: str) -> None:
         """Open ROOT/proc/meminfo. Raises OSError."""
         self._file = KeptFile(os.path.join(root, "proc/meminfo"), _SIZE)
+        self.said = b""
+        """The text of the last reading."""
+        self.read_text = self._file.read
+        """Read the text alone. Raises OSError."""
 
     def read(self) -> Memory:
         """Take one reading. Raises OSError, UnsupportedError."""
-        return parse_meminfo(self._file.read())
+        self.said = self._file.read()
+        return parse_meminfo(self.said)
 
     def read_held(self) -> Held:
         """Take a reading of what cannot be reclaimed. Raises OSError."""

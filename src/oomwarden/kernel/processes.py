@@ -86,6 +86,8 @@ class ProcessTable:
         self._home = find_home(root)
         self._loadavg = KeptFile(os.path.join(root, "proc/loadavg"), 128)
         self._uptime = KeptFile(os.path.join(root, "proc/uptime"), 128)
+        self.read_births = self._loadavg.read
+        """Read the text that ends with the pid given out last. Raises OSError."""
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -55,7 +55,10 @@ class PsiFile:
         is compiled in but switched off (boot with ``psi=1``).
         """
         self._file = KeptFile(os.path.join(root, "proc/pressure/memory"), _SIZE)
-        self._data = b""
+        self.said = b""
+        """The text of the last reading."""
+        self.read_text = self._file.read
+        """Read the text alone. Raises OSError."""
         self._psi: Psi | None = None
         try:
             self._file.read()
@@ -70,9 +73,9 @@ class PsiFile:
         answer is the very same object.
         """
         data = self._file.read()
-        if self._psi is None or data != self._data:
+        if self._psi is None or data != self.said:
             self._psi = parse_psi(data)
-            self._data = data
+            self.said = data
         return self._psi
 
     def close(self) -> None:

@@ -133,6 +133,11 @@ def is_harmless(sample: Sample, state: LevelState) -> bool:
     return state.harmless is not None and _is_like(sample, state.harmless, state.stall)
 
 
+def harmless_kib(state: LevelState) -> tuple[int, int]:
+    """Tell between which sizes available memory is harmless, as long as all else stays as it is."""
+    return _harmless_kib(state.harmless) if state.harmless is not None else (0, -1)
+
+
 def next_deadline(state: LevelState, ladder: Ladder) -> float | None:
     """Tell when, at the earliest, a latch can close or open though nothing changes.
 
@@ -208,12 +213,17 @@ def _harmless(
     return worse
 
 
+def _harmless_kib(known: Sample) -> tuple[int, int]:
+    least_kib = known.memory.available_kib
+    return least_kib, least_kib + least_kib // _HARMLESS_RISE
+
+
 def _is_like(sample: Sample, known: Sample, stall: tuple[StallPoint, ...]) -> bool:
     """Tell whether a sample is no worse than a harmless one, nor so much better that it is news."""
     memory, psi = sample.memory, sample.psi
-    least_kib = known.memory.available_kib
+    least_kib, most_kib = _harmless_kib(known)
     if (
-        not least_kib <= memory.available_kib <= least_kib + least_kib // _HARMLESS_RISE
+        not least_kib <= memory.available_kib <= most_kib
         or memory.swap_free_kib < known.memory.swap_free_kib
         or memory.total_kib != known.memory.total_kib
         or memory.swap_total_kib != known.memory.swap_total_kib
