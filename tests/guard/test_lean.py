@@ -41,7 +41,7 @@ OURS = {
 """All modules of ours that a quiet guard has in memory, by the room that they live in."""
 
 NOT_LOADED = """
-    ast asyncio copy dis inspect json pathlib selectors socket sqlite3 subprocess
+    ast asyncio copy dis inspect json pathlib pickle selectors socket sqlite3 subprocess
     textwrap threading tokenize traceback typing
 """
 
