@@ -38,6 +38,18 @@ def test_everybody_is_new_at_first_and_nobody_afterwards(machine: Machine) -> No
     assert (again, gone, len(seen)) == ([], [], 2)
 
 
+def test_without_heirs_strangers_are_known_and_not_told(machine: Machine) -> None:
+    """They are not new at the next look either."""
+    machine.start(10, "web")
+    machine.start(11, "other")
+    seen = roster(machine)
+    first, _ = seen.look(NOW, with_heirs=False)
+    again, _ = seen.look(NOW + RECONCILE_SECONDS)
+
+    assert [each.process.comm for each in first] == ["web"]
+    assert (again, len(seen)) == ([], 2)
+
+
 def test_another_rule_is_a_change(machine: Machine) -> None:
     """A process may come under a rule, under another one, and under none."""
     machine.start(10, "shell")

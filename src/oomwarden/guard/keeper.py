@@ -88,7 +88,7 @@ class Keeper:
 
     def look(self, level: str, sample: Sample, now: float, *, has_moved: bool) -> None:
         """See who came and went, and write what this level wants; ``has_moved``: it is another."""
-        changes, gone = self.roster.look(now)
+        changes, gone = self.roster.look(now, with_heirs=self.scores.may_have_heirs)
         for process_id in gone:
             self.scores.forget(process_id)
         self._take(changes, now)

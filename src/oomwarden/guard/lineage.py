@@ -79,6 +79,11 @@ class Lineage:
         for donor in self._left_behind.values():
             self._scores.update(score for _, score in donor.values)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody can have inherited anything: no score was ever given."""
+        return not self._scores
+
     def donor(self, process: Process, before: int, heir_of: Donor | None = None) -> Donor:
         """Tell what is kept of a process, beginning now if it is new."""
         donor = self._living.get(process.id.pid)

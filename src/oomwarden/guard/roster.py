@@ -186,10 +186,12 @@ class Roster:
             or self._processes.newest_pid() != self._newest_pid
         )
 
-    def look(self, now: float) -> tuple[list[Change], list[ProcessId]]:
+    def look(self, now: float, *, with_heirs: bool = True) -> tuple[list[Change], list[ProcessId]]:
         """Tell who is new, whose rule is, and who has ended, since the last look.
 
-        ``now`` is in seconds of any monotonic clock.
+        ``now`` is in seconds of any monotonic clock. Without ``with_heirs`` those whom no rule
+        holds are left out, as nobody can have inherited anything yet: at the first look they
+        are most of thousands, and what they take in memory for a moment is never given back.
         """
         newest_pid = self._processes.newest_pid()
         self.has_reconciled = now >= self.reconcile_at
@@ -201,15 +203,17 @@ class Roster:
             pids = self._processes.pids()
             to_read = [pid for pid in pids if pid not in self._seen or pid in self._young]
         elif self._young:
-            return self._read(list(self._young), now)
+            return self._read(list(self._young), now, with_heirs=with_heirs)
         else:
             return [], []
         self._newest_pid = newest_pid
         ended = [self._forget(pid) for pid in self._seen.keys() - set(pids)]
-        changes, gone = self._read(to_read, now)
+        changes, gone = self._read(to_read, now, with_heirs=with_heirs)
         return changes, ended + gone
 
-    def _read(self, pids: Iterable[int], now: float) -> tuple[list[Change], list[ProcessId]]:
+    def _read(
+        self, pids: Iterable[int], now: float, *, with_heirs: bool = True
+    ) -> tuple[list[Change], list[ProcessId]]:
         changes, gone = [], []
         for pid in pids:
             process = self._processes.read(pid)
@@ -228,7 +232,7 @@ class Roster:
             elif now >= self._young.get(pid, now + 1):
                 del self._young[pid]
             change = self._judge_anew(process)
-            if is_new or change is not None:
+            if change is not None or (is_new and with_heirs):
                 changes.append(change or Change(process, None, None))
         return changes, gone
 

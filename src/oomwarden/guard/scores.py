@@ -102,6 +102,11 @@ class Scores:
         """Processes left to others who changed their score after us, since the last look at it."""
         self.yielded_count = 0
 
+    @property
+    def may_have_heirs(self) -> bool:
+        """Whether anybody may have inherited a score of ours, or of a guard before us."""
+        return not self._lineage.is_empty
+
     def holders(self) -> Counter[str]:
         """Count the processes that each rule holds, by the rule's name."""
         return Counter(held.rule.name for held in self._held.values() if held.rule)
