@@ -7,7 +7,6 @@ not explain is an incident, too. The store says what guards before us have recor
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,10 @@ from oomwarden.guard import narrate, testimony
 from oomwarden.guard.accounting import Accounting
 from oomwarden.guard.cgroup_tally import CgroupTally
 from oomwarden.guard.control import Json
+from oomwarden.guard.entries import Entries
 from oomwarden.guard.events import Events
 from oomwarden.guard.kernel_log import KernelLog
-from oomwarden.guard.recorder import Failed, Known, Lost, Recorded, Recorder, SetAside
+from oomwarden.guard.recorder import Known, Recorder
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
 from oomwarden.guard.senses import Senses
@@ -34,7 +34,6 @@ from oomwarden.policy.level import LevelState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
-    from oomwarden.incidents.incident import Incident
     from oomwarden.kill import Episode
 
 COUNT_SECONDS = 5.0
@@ -90,9 +89,7 @@ class Witness:
         self._counted_at = 0.0
         self._cgroups = CgroupTally(sources.root)
         self._lost_told = self._lost_recorded = 0
-        self._kills: Counter[str] = Counter()
-        self._scopes: Counter[str] = Counter()
-        self._last: Json | None = None
+        self._entries = Entries(sources.recorder, sources.scribe, senses)
 
     @property
     def due_at(self) -> float | None:
@@ -144,7 +141,7 @@ class Witness:
         if not (is_answered or is_logged or (due_at is not None and now >= due_at)):
             return False
         if recorder is not None and is_answered:
-            self._take_answers(recorder, now)
+            self._take_answers(now)
         if is_logged:
             self._read(level, now)
         self._go_on(level, now)
@@ -189,7 +186,7 @@ class Witness:
         unix = self._sources.unix_clock()
         incident = testimony.of_act(act, self._boot, unix, since_boot_us, parts)
         stand = self._scene.stand(level, now)
-        self._record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
+        self._entries.record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
 
     def close(self, level: LevelState, now: float) -> int:
         """Enter what is left, and wait for the disk a little; tell how much is not written."""
@@ -211,7 +208,7 @@ class Witness:
         what the kernel counts: lines of the log. ``seen`` and ``scopes`` are processes, of what
         this guard was the first to see.
         """
-        self._note_store(now)
+        self._entries.note_store(now)
         # Not by _count(): who asks often must not put off that the counts are compared.
         counter, recorder = self._sources.counter, self._sources.recorder
         return {
@@ -222,9 +219,7 @@ class Witness:
             "pending": self._open_lines()
             + sum(testimony.lines_of(episode) for episode in self._held),
             "is_store_known": self._accounts.is_informed,
-            "seen": {state.value.replace(" ", "_"): self._kills[state] for state in Accounted},
-            "scopes": dict(self._scopes),
-            "last": self._last,
+            **self._entries.status(),
             "lost_records": self._log.lost if self._log else 0,
             "unwritten": recorder.waiting if recorder else 0,
         }
@@ -328,8 +323,7 @@ class Witness:
         """Have a new episode recorded, and what it explains late put right."""
         key, lines = testimony.key_of(self._boot, episode), testimony.lines_of(episode)
         explains = self._accounts.explain(key, lines, self._counted, open_lines)
-        for kill in episode.kills:
-            self._scopes[kill.scope or "unknown"] += 1
+        self._entries.note_scopes(episode)
         passed = self._seconds_since(testimony.killed_us(episode), now)
         at_unix = None if passed is None else self._sources.unix_clock() - passed
         incident = testimony.of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
@@ -342,7 +336,7 @@ class Witness:
             if mark is not None:
                 at = mark.at if passed is None else min(now - passed, mark.at)
                 incident = testimony.with_past(incident, self._scene, mark.stand, at)
-        self._record(incident, explains, len(episode.kills))
+        self._entries.record(incident, explains, len(episode.kills))
 
     def _seconds_since(self, since_boot_us: int | None, now: float) -> float | None:
         if since_boot_us is None or self._log is None:
@@ -360,7 +354,7 @@ class Witness:
         """Have an incident recorded of kills that nothing but a counter tells of."""
         log, lost = self._log, self._newly_lost()
         can_read = log is not None and not log.is_closed
-        if log is not None and not self._kills[Accounted.UNEXPLAINED]:
+        if log is not None and not self._entries.kills[Accounted.UNEXPLAINED]:
             # What was overwritten before our start is the reason for a first complaint, if any.
             lost += log.gone
         counter = self._cgroups.where(kills)
@@ -368,47 +362,13 @@ class Witness:
         unix = self._sources.unix_clock()
         incident = testimony.of_count(key, kills, counter, self._boot, unix, lost)
         stand = self._scene.stand(level, now)
-        self._record(testimony.with_past(incident, self._scene, stand, now), {}, kills)
+        self._entries.record(testimony.with_past(incident, self._scene, stand, now), {}, kills)
 
-    def _record(self, incident: Incident, explains: dict[str, int], kills: int) -> None:
-        self._kills[incident.accounted] += kills
-        self._last = {
-            "key": incident.key,
-            "id": None,
-            "at_unix": incident.at_unix,
-            "accounted": incident.accounted.value,
-            "kills": kills,
-        }
-        if self._sources.recorder is not None:
-            self._sources.recorder.record(incident, explains)
-
-    def _take_answers(self, recorder: Recorder, now: float) -> None:
-        for result in recorder.attend():
-            match result:
-                case Known():
-                    if not self._accounts.is_informed:
-                        self._accounts.inform(result)
-                    self._patience_until, self._must_judge = None, True
-                case Failed():
-                    self._patience_until = None
-                    narrate.store_failed(result.why)
-                case SetAside():
-                    narrate.store_set_aside(result.path, result.why)
-                case Lost():
-                    narrate.incidents_lost(len(result.incidents), result.why)
-                case Recorded():
-                    self._note_recorded(result, now)
-        self._note_store(now)
-
-    def _note_recorded(self, result: Recorded, now: float) -> None:
-        if self._last is not None and self._last["key"] == result.key:
-            if result.id is not None:
-                narrate.recorded(result.id)
-            self._last["id"] = result.id
-        if result.id is not None and self._sources.scribe is not None:
-            self._sources.scribe.want(now)
-
-    def _note_store(self, now: float) -> None:
-        if self._sources.recorder is not None:
-            state = self._sources.recorder.state(now)
-            self._senses.note(state.sense, state.detail, works=state.works)
+    def _take_answers(self, now: float) -> None:
+        for answer in self._entries.take_answers(now):
+            if isinstance(answer, Known):
+                if not self._accounts.is_informed:
+                    self._accounts.inform(answer)
+                self._must_judge = True
+            # Known or failed: there is nothing more to wait for.
+            self._patience_until = None
