@@ -207,6 +207,21 @@ def test_everything_else_is_told_in_words(start: Start) -> None:
     assert "3 processes" in alerts[10].text
 
 
+@pytest.mark.parametrize(
+    ("keeps", "scores"), [(False, "are given back as it ends"), (True, "stay as they are")]
+)
+def test_an_end_that_nobody_foresaw_is_told(start: Start, *, keeps: bool, scores: str) -> None:
+    """What broke, in one line of it, and what has become of the scores."""
+    desk = start()
+    desk.herald.failing(RuntimeError("a\nbad day"), 0.0, keeps=keeps)
+
+    [alert] = desk.written(1)
+
+    assert alert.kind is Kind.GUARD_CRASHED
+    assert "The guard ends: RuntimeError: a\\nbad day." in alert.text
+    assert f"The scores that it had changed {scores}" in alert.text
+
+
 def test_what_repeats_itself_is_gathered_first(start: Start) -> None:
     """Thousands of refusals in a second are two alerts, and the second says how many."""
     desk = start()

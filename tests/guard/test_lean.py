@@ -23,7 +23,8 @@ OURS = {
         __main__ accounting accounts acquaintances backlog cgroup_tally chronicle claims clerk
         control courier entries events exemptions forecast formula herald history keeper
         kernel_log lean lineage loop message_ids narrate newborns order originals outgoing quiet
-        recorder reload resort roster scene score_files scores scribe senses sizes status systemd witness
+        recorder reload resort roster scene score_files scores scribe senses sizes status systemd
+        witness
     """,
     "incidents": """
         failures known past places

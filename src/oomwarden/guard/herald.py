@@ -262,11 +262,12 @@ class Herald:
         step = "see what killed it: oomwarden incidents, journalctl -u oomwarden"
         self._tell(self._notice(Kind.GUARD_CRASHED, "the guard", facts, step), now)
 
-    def failing(self, error: BaseException, now: float) -> None:
-        """Tell that the guard ends, by what nobody foresaw."""
+    def failing(self, error: BaseException, now: float, *, keeps: bool) -> None:
+        """Tell that the guard ends, by what nobody foresaw; it ``keeps`` scores if it was asked."""
+        scores = "stay as they are, as was asked" if keeps else "are given back as it ends"
         facts = (
             f"The guard ends: {type(error).__name__}: {printable(str(error))[:200]}.",
-            "All scores that it had changed are given back. Nobody guards this machine now.",
+            f"The scores that it had changed {scores}. Nobody guards this machine now.",
         )
         step = "start it again: oomwarden run"
         self._tell(self._notice(Kind.GUARD_CRASHED, "the guard", facts, step), now)

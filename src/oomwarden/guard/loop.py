@@ -141,7 +141,7 @@ class Guard:
             while not self._is_stopping:
                 self._turn_if_possible(*self._wait())
         except Exception as error:
-            self._herald.failing(error, edges.clock())
+            self._herald.failing(error, edges.clock(), keeps=self._options.keep)
             raise
         finally:
             edges.notifier.say(STOPPING="1")
