@@ -24,6 +24,16 @@ STATUS: dict[str, Any] = {
     "level": {"name": "low", "levels": ["calm", "low", "bad"]},
     "senses": [{"name": "psi", "works": True}, {"name": "kernel_log", "works": False}],
     "wakeups": {"timer": 3},
+    "punctuality": {
+        "calm": {
+            "late": {"count": 4, "p50_seconds": 0.002, "p99_seconds": 0.25, "max_seconds": 0.3,
+                     "too_long": 1},
+        },
+        "pressure": {
+            "late": {"count": 0, "p50_seconds": None, "p99_seconds": None, "max_seconds": 0.0,
+                     "too_long": 0},
+        },
+    },
     "sample": {
         "age_seconds": 2.5,
         "memory_total_kib": 4,
@@ -78,6 +88,12 @@ def test_a_guard_is_told_in_base_units() -> None:
     assert found["oomwarden_build_info"] == {("1.0",): 1}
     assert found["oomwarden_level"] == {("calm",): 0, ("low",): 1, ("bad",): 0}
     assert found["oomwarden_level_index"] == {(): 1}
+    assert found["oomwarden_delay_seconds"] == {
+        ("late", "calm", "p50"): 0.002, ("late", "calm", "p99"): 0.25, ("late", "calm", "max"): 0.3,
+    }  # fmt: skip
+    assert found["oomwarden_delays_too_long_total"] == {
+        ("late", "calm"): 1, ("late", "pressure"): 0,
+    }  # fmt: skip
     assert found["oomwarden_memory_available_bytes"] == {(): 2048}
     assert found["oomwarden_pressure_ratio"]["some", "10s"] == 0.5
     assert found["oomwarden_pressure_stalled_seconds_total"]["full",] == 1.5

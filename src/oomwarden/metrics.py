@@ -19,6 +19,7 @@ from oomwarden.policy.rules import unit_of
 
 _KIB = 1024
 _WINDOWS = {"10s": "avg10_percent", "60s": "avg60_percent", "300s": "avg300_percent"}
+_FIGURES = {"p50": "p50_seconds", "p99": "p99_seconds", "max": "max_seconds"}
 _RESULTS = {
     "applied": "applied",
     "gone": "gone",
@@ -76,6 +77,8 @@ def families(
         found += _of_memory(status["sample"], now_unix)
         found += _of_scores(status)
         found += _of_log(status["kills"])
+        # A guard of before an upgrade may still be running.
+        found += _of_punctuality(status.get("punctuality", {}))
     if recorded is not None:
         found += (_kills(recorded.incidents), _pod_kills(recorded.incidents))
         # A target that nothing was ever sent to is known by the guard alone.
@@ -236,6 +239,29 @@ def _of_log(kills: Mapping[str, Any] | None) -> Iterator[Family]:
         "oomwarden_incidents_unwritten",
         "Incidents that wait for the disk.",
         (_one(kills["unwritten"]),),
+    )
+
+
+def _of_punctuality(punctuality: Mapping[str, Any]) -> Iterator[Family]:
+    told = [
+        ((("kind", kind), ("when", when)), figures)
+        for when, kinds in punctuality.items()
+        for kind, figures in kinds.items()
+    ]
+    yield Family(
+        "oomwarden_delay_seconds",
+        "How late the guard woke up, how long a turn took, and how much of it was no work.",
+        tuple(
+            Sample((*labels, ("figure", figure)), figures[key])
+            for labels, figures in told
+            if figures["count"]
+            for figure, key in _FIGURES.items()
+        ),
+    )
+    yield Family(
+        "oomwarden_delays_too_long_total",
+        "Of these delays, those of more than a quarter of a second.",
+        tuple(Sample(labels, float(figures["too_long"])) for labels, figures in told),
     )
 
 

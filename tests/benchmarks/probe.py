@@ -100,6 +100,7 @@ def _guard(file: str, *, dry_run: bool) -> Iterator[Guard]:
         edges = Edges(
             uid_min=read_uid_min(ROOT),
             clock=time.monotonic,
+            busy=time.thread_time,
             events=events,
             senses=Senses(ROOT),
             processes=processes,

@@ -50,6 +50,10 @@ class Script(Events):
         self.watched: dict[int, int] = {}
         self._steps = iter(steps)
 
+    def busy(self) -> float:
+        """Tell that no step takes any work."""
+        return 0.0
+
     def clock(self) -> float:
         """Tell the time of the script."""
         return self.now
@@ -89,6 +93,7 @@ def guard(  # noqa: PLR0913 - the edges that a test may want to replace
     edges = Edges(
         uid_min=1000,
         clock=script.clock,
+        busy=script.busy,
         events=script,
         senses=Senses(root, no_trigger),
         processes=ProcessTable(root),

@@ -109,13 +109,23 @@ class Sleeps:
         return self.now
 
 
+class Late(Sleeps):
+    """One of the sleeps is half a second too long."""
+
+    def wait(self, seconds: float) -> tuple[set[int], set[int]]:
+        """Sleep to the end, or past it."""
+        told = super().wait(seconds)
+        self.now += 0.5 if self.count == self._at else 0.0
+        return told
+
+
 def glance(
     machine: Machine, sleeps: Sleeps, until: float = 9e9
 ) -> tuple[set[int], float, int, Quiet]:
     """Glance from NOW + 4 s on, after one look."""
     quiet, state = at_rest(machine)
     assert quiet.lasts(state, NOW + 4)
-    ready, _, now, looks = quiet.glance(sleeps.wait, sleeps.clock, 4.0, until, state)
+    ready, _, now, looks, _ = quiet.glance(sleeps.wait, sleeps.clock, 4.0, until, state)
     return ready, now - NOW, looks, quiet
 
 
@@ -165,6 +175,18 @@ def test_an_event_and_a_deadline_end_glances(machine: Machine) -> None:
 
     assert woken[:3] == ({7}, 16, 2)
     assert due[:3] == (set(), 12, 1)
+
+
+def test_the_latest_of_all_sleeps_is_told(machine: Machine) -> None:
+    """Amid the glances, and of the last one, which nothing else tells of."""
+    late = []
+    for at in (2, 17):
+        quiet, state = at_rest(machine)
+        quiet.lasts(state, NOW + 4)
+        sleeps = Late(at=at)
+        late.append(quiet.glance(sleeps.wait, sleeps.clock, 4.0, 9e9, state)[4])
+
+    assert late == [0.5, 0.5]
 
 
 def test_glances_are_remembered_as_looks_are(machine: Machine) -> None:

@@ -110,11 +110,34 @@ def _status_lines(document: dict[str, Any]) -> Iterable[str]:
             f"last resort  {resort['action']} at level {resort['level']}:"
             f" {resort['phase']}{waits}; {acts}"
         )
+    # A guard of before an upgrade may still be running.
+    yield from _punctuality_lines(document.get("punctuality", {}))
     config = document["config"]
     yield f"config       {config['state']}: {', '.join(config['files'])}"
     for sense in document["senses"]:
         mark = "works" if sense["works"] else "MISSING"
         yield f"sense        {sense['name']}: {mark}: {sense['detail']}"
+
+
+def _punctuality_lines(punctuality: dict[str, Any]) -> Iterable[str]:
+    """Tell how late the guard has woken up, and how long it has been at work, in milliseconds."""
+    title = "punctual"
+    for when, words in (("calm", "in calm"), ("pressure", "above calm")):
+        figures = punctuality.get(when)
+        if not figures or not (figures["late"]["count"] or figures["turn"]["count"]):
+            continue
+        late, turn, stall = figures["late"], figures["turn"], figures["stall"]
+        parts = [f"at work for up to {_ms(turn['max_seconds'])}"]
+        parts += [f"of which it did not run for {_ms(stall['max_seconds'])}"]
+        if late["count"]:
+            usual, most = _ms(late["p99_seconds"]), _ms(late["max_seconds"])
+            parts.insert(0, f"99 % of wake-ups up to {usual} late, the latest {most}")
+        yield f"{title:12} {words}: {'; '.join(parts)}"
+        title = ""
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
 
 
 def order_lines(order: dict[str, Any]) -> Iterable[str]:

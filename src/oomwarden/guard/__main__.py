@@ -97,6 +97,7 @@ def _guard(config: Config, options: Options, *, has_courier: bool) -> None:
             edges = Edges(
                 uid_min=read_uid_min(root),
                 clock=time.monotonic,
+                busy=time.thread_time,
                 events=events,
                 senses=senses,
                 processes=processes,

@@ -23,6 +23,7 @@ from oomwarden.guard.herald import Herald, Post
 from oomwarden.guard.keeper import Keeper, Means
 from oomwarden.guard.newborns import Newborns
 from oomwarden.guard.originals import Originals
+from oomwarden.guard.punctuality import Punctuality
 from oomwarden.guard.quiet import Quiet
 from oomwarden.guard.reload import Reload
 from oomwarden.guard.resort import Resort
@@ -61,10 +62,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What the guard touches the world with. ``clock`` gives seconds of CLOCK_MONOTONIC."""
+    """What the guard touches the world with. ``clock`` gives seconds of CLOCK_MONOTONIC.
+
+    ``busy`` gives the seconds of CPU that this thread has used.
+    """
 
     uid_min: int
     clock: Callable[[], float]
+    busy: Callable[[], float]
     events: Events
     senses: Senses
     processes: ProcessTable
@@ -114,6 +119,7 @@ class Guard:
         self._is_short = False
         self._resort = Resort(self._last_resorts)
         self._resort.use(config)
+        self._punctuality = Punctuality()
         self._wakeups = {"timer": 0, "trigger": 0, "birth": 0, "kernel_log": 0, "other": 0}
 
     def run(self) -> None:
@@ -161,9 +167,12 @@ class Guard:
         for source in (self._newborns, self._witness, self._herald):
             if source is not None and source.due_at is not None:
                 until = min(until, source.due_at)
-        clock, events = self._edges.clock, self._edges.events
-        ready, signals = events.wait(max(until - clock(), 0))
+        clock, events, punctuality = self._edges.clock, self._edges.events, self._punctuality
+        now, busy = clock(), self._edges.busy
+        punctuality.sleeps(now, busy(), until, is_calm=self._level.name == CALM)
+        ready, signals = events.wait(max(until - now, 0))
         now = clock()
+        punctuality.wakes(now)
         self._edges.notifier.feed(now)
         if self._may_sleep_on(seconds):
             while (
@@ -174,9 +183,10 @@ class Guard:
                 and self._quiet.lasts(self._level, now)
             ):
                 until = self._rests_until(seconds)
-                ready, signals, now, looks = self._quiet.glance(
+                ready, signals, now, looks, late = self._quiet.glance(
                     events.wait, clock, seconds, until, self._level
                 )
+                punctuality.rested(1 + looks - bool(ready or signals), late)
                 self._wakeups["timer"] += 1 + looks
                 self._due_at = now + seconds if ready else now
                 self._edges.notifier.feed(now)
@@ -185,6 +195,7 @@ class Guard:
             self._is_stopping = True
         elif signal.SIGHUP in signals:
             self._reload.start()
+        punctuality.works(now, busy())
         return ready, now
 
     def _rests_until(self, seconds: float) -> float:
@@ -372,6 +383,7 @@ class Guard:
             "kills": self._witness.status(now) if self._witness is not None else None,
             "alerts": self._herald.status(now),
             "wakeups": dict(self._wakeups),
+            "punctuality": self._punctuality.status(),
             "config": {
                 "file": self._options.config_file,
                 "files": list(self._config.files),

@@ -55,12 +55,13 @@ class Quiet:
         seconds: float,
         until: float,
         state: LevelState,
-    ) -> tuple[set[int], set[int], float, int]:
+    ) -> tuple[set[int], set[int], float, int, float]:
         """Sleep on after a look that found quiet, for as long as the files say the very same.
 
         ``wait`` is that of the events, for ``seconds`` each time. Tells what it told last, the
         time, and how many sleeps went by before: the last one ended by an event, at ``until``,
         or by anything that is not word for word as it was, of which :meth:`lasts` is to judge.
+        And by how many seconds the latest of all these sleeps was too long.
 
         It is one function that makes no objects but numbers, on purpose: a turn's worth of them
         costs three times as much after seconds in which others had the caches.
@@ -74,6 +75,7 @@ class Quiet:
         least_kib, most_kib = harmless_kib(state)
         born = self._roster.newest
         seen: list[tuple[float, int]] = []
+        before = clock()
         while True:
             ready, signals = wait(seconds)
             now = clock()
@@ -90,11 +92,13 @@ class Quiet:
             if not (least_kib <= kib <= most_kib and memory.startswith(total) and swap in memory):
                 break
             seen.append((now, kib))
+        latest = 0.0
         for at, kib in seen:
+            latest, before = max(latest, at - before - seconds), at
             sample = Sample(at, replace(last.memory, available_kib=kib), last.psi)
             self._chronicle.note_at_rest(sample, state.name)
             self._before, self._last = self._last, sample
-        return ready, signals, now, len(seen)
+        return ready, signals, now, len(seen), max(latest, now - before - seconds)
 
     def end(self, state: LevelState, sample: Sample, ladder: Ladder) -> tuple[LevelState, Sample]:
         """Bring the level, and the sample that was taken last, up to what was seen meanwhile."""
