@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.guard.test_lean import run_as_guard
 
 from oomwarden.errors import NotPermittedError, OomwardenError
 from oomwarden.guard import control
@@ -173,3 +174,42 @@ def test_root_and_users_have_their_own_place(
 ) -> None:
     """Root's guard answers in /run, a user's in the user's runtime directory."""
     assert runtime_directory(environ, uid) == directory
+
+
+def test_the_first_question_waits_for_json_and_the_loop_does_not(tmp_path: Path) -> None:
+    """A thread loads it; who asks meanwhile waits too, and who has left is missed by nobody."""
+    code = f"""\
+import _thread, socket, sys
+from oomwarden.guard.control import ControlServer
+from oomwarden.guard.events import Events
+loaders = set()
+class Finder:
+    def find_spec(self, name, *_):
+        if name.startswith(("json", "_json")):
+            loaders.add(_thread.get_ident())
+sys.meta_path.insert(0, Finder())
+with Events() as events:
+    server = ControlServer({str(tmp_path)!r})
+    events.watch(server.fileno())
+    clients = []
+    for _ in range(3):
+        clients.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        clients[-1].connect(server.path)
+    for client in clients:
+        client.sendall(b"status\\n")
+    clients[2].close()
+    wakeups = 0
+    while wakeups < 50:
+        ready, _ = events.wait(5)
+        if not ready:
+            break
+        server.attend(ready, 0.0, events, {{"status": lambda: {{"is": "so"}}}})
+        wakeups += 1
+        if not server.has_clients and wakeups > 3:
+            break
+    print(wakeups < 20, len(loaders), _thread.get_ident() in loaders)
+    print(*(client.recv(100).decode().strip() for client in clients[:2]))
+    server.close()
+"""
+
+    assert run_as_guard(code) == ["True 1 False", '{"is": "so"} {"is": "so"}']

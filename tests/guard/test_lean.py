@@ -22,7 +22,7 @@ OURS = {
     "guard": """
         __main__ accounting accounts acquaintances backlog cgroup_tally chronicle claims clerk
         control courier entries events exemptions forecast formula herald history keeper
-        kernel_log lean lineage loop message_ids narrate newborns order originals outgoing
+        kernel_log lean lineage loading loop message_ids narrate newborns order originals outgoing
         punctuality quiet recorder reload resort roster scene score_files scores scribe senses
         sizes status systemd witness
     """,
@@ -30,9 +30,9 @@ OURS = {
         failures known past places
     """,
     "kernel": """
-        boot capabilities cgroup cgroup_view executables kept_file kill_counters kmsg meminfo
-        memory_lock oom_killer oom_score_adj own_name privilege process_events process_identity
-        process_memory processes psi
+        boot capabilities cgroup cgroup_view executables kept_file kill_counters kmsg linking
+        meminfo memory_lock oom_killer oom_score_adj own_name privilege process_events
+        process_identity process_memory processes psi
     """,
     "policy": """
         badness cadence exempt formula level plan reserves rules settle trust

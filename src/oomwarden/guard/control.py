@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 from oomwarden.errors import NotPermittedError, OomwardenError
 from oomwarden.guard.events import Events
+from oomwarden.guard.loading import Loading, has_json, load_json
 
 MODE = 0o660
 MOST_CLIENTS = 16
@@ -69,6 +70,8 @@ class ControlServer:
         os.chmod(self._path, MODE)
         self._socket.listen(MOST_CLIENTS)
         self._clients: dict[int, tuple[socket.socket, float]] = {}
+        self._loading: Loading | None = None
+        self._waiting: set[int] = set()
 
     @property
     def path(self) -> str:
@@ -90,11 +93,19 @@ class ControlServer:
 
         ``now`` is in seconds of CLOCK_MONOTONIC; clients are watched in ``events``.
         """
-        served = 0
-        for fd in [fd for fd in self._clients if fd in ready]:
+        asking = [fd for fd in self._clients if fd in ready]
+        if self._loading is not None and self._loading.is_over:
+            events.drop(self._loading.fd)
+            self._loading.close()
+            self._loading = None
+            asking += [fd for fd in self._clients if fd in self._waiting]
+        elif asking and (self._loading is not None or not has_json()):
+            self._have_json_loaded(asking, events)
+            asking = []
+        served = len(asking)
+        for fd in asking:
             self.serve(fd, answers)
             self._hang_up(fd, events)
-            served += 1
         if self.fileno() in ready:
             served += 1
             client = self.accept(now)
@@ -104,8 +115,19 @@ class ControlServer:
             self._hang_up(fd, events)
         return served
 
+    def _have_json_loaded(self, asking: list[int], events: Events) -> None:
+        """Let those who ask wait for what their answers are written with."""
+        if self._loading is None:
+            self._loading = Loading(load_json)
+            events.watch(self._loading.fd)
+        for fd in asking:
+            # What they ask stays where it is, and would wake us over and over.
+            events.drop(fd)
+        self._waiting.update(asking)
+
     def _hang_up(self, fd: int, events: Events) -> None:
-        events.drop(fd)
+        if fd not in self._waiting:
+            events.drop(fd)
         self.drop(fd)
 
     def accept(self, now: float) -> int | None:
@@ -155,6 +177,7 @@ class ControlServer:
     def drop(self, fd: int) -> None:
         """Hang up on a client."""
         client, _ = self._clients.pop(fd)
+        self._waiting.discard(fd)
         client.close()
 
     def close(self) -> None:

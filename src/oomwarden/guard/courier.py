@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from oomwarden.guard.loading import Loading, has_json, load_json
+
 LONGEST_SECONDS = 330.0
 """It ends by itself before that; whoever does not is killed."""
 
@@ -74,6 +76,8 @@ class Courier:
         finally:
             os.close(theirs)
         self._pidfd = os.pidfd_open(self._pid)
+        # For what it will have to say: it has more to load than we have.
+        self._loading = None if has_json() else Loading(load_json)
 
     def fileno(self) -> int:
         """Readable when it has ended."""
@@ -102,6 +106,8 @@ class Courier:
             os.waitpid(self._pid, os.WNOHANG)
         os.close(self._pidfd)
         os.close(self._pipe)
+        if self._loading is not None and self._loading.is_over:
+            self._loading.close()
 
 
 def _read(data: bytes) -> Return:

@@ -6,14 +6,13 @@ the log is read some fifty times a second, and so much at a time that the loop c
 
 from __future__ import annotations
 
-import _thread
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from oomwarden.guard import narrate, testimony
 from oomwarden.guard.events import Events
+from oomwarden.guard.loading import Loading
 from oomwarden.guard.scene import Stand
 from oomwarden.kernel.kmsg import Kmsg, is_kernels, sequence_of
 from oomwarden.policy.settle import Settling, advance
@@ -35,7 +34,6 @@ MOST_MARKS = 256
 
 _KILLED = b"Killed process "
 _US = 1_000_000
-_STACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +48,6 @@ class Mark:
     pid: int
     rule: str | None
     stand: Stand
-
-
-class _Loading:
-    """Loads the grammar in a thread: it may lie on a disk that is slow just now."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.is_over = False
-        before = _thread.stack_size(_STACK_BYTES)
-        try:
-            _thread.start_new_thread(self._load, ())
-        except RuntimeError:
-            # The process has no room for a thread: then whoever needs it has to wait for it.
-            self._tell()
-        finally:
-            _thread.stack_size(before)
-
-    def _load(self) -> None:
-        try:
-            load_grammar()
-        finally:
-            self._tell()
-
-    def _tell(self) -> None:
-        self.is_over = True
-        os.eventfd_write(self.fd, 1)
 
 
 def load_grammar() -> Episodes:
@@ -100,7 +72,7 @@ class KernelLog:
         self._is_gone = is_gone
         self._events = events
         self._episodes: Episodes | None = None
-        self._loading: _Loading | None = None
+        self._loading: Loading | None = None
         self._kept: list[bytes] = []
         self._settling = Settling(at_monotonic=now)
         self._read_at: float | None = None
@@ -259,16 +231,16 @@ class KernelLog:
         )
 
     def _load(self) -> None:
-        self._loading = _Loading()
+        self._loading = Loading(load_grammar)
         self._events.watch(self._loading.fd)
         self._watch(watched=False)
         self._read_at, self.is_drained = None, False
 
-    def _has_loaded(self, loading: _Loading) -> bool:
+    def _has_loaded(self, loading: Loading) -> bool:
         if not loading.is_over:
             return False
         self._events.drop(loading.fd)
-        os.close(loading.fd)
+        loading.close()
         self._episodes = load_grammar()
         self._loading = None
         # What was kept is read now, and at once after it what has come since.

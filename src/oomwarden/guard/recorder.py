@@ -20,6 +20,7 @@ from oomwarden.guard.clerk import Announced, Clerk, Desk, Failed, Lost, Recorded
 from oomwarden.guard.outgoing import Outgoing
 from oomwarden.incidents.known import Known
 from oomwarden.incidents.places import FILE
+from oomwarden.kernel.linking import link
 from oomwarden.model import Sense, SenseState
 
 __all__ = ["Announced", "Failed", "Known", "Lost", "Recorded", "Recorder", "Result", "SetAside"]
@@ -206,6 +207,8 @@ class Recorder:
 
 
 def _open(directory: str) -> Store:
+    # The thread alone waits for the disk from which all of this comes.
+    link("_datetime", "math", "zlib", "_sqlite3")
     from oomwarden.incidents.store import Store
 
     return Store(directory)
