@@ -31,7 +31,7 @@ OURS = {
     """,
     "kernel": """
         boot capabilities cgroup cgroup_view executables kept_file kill_counters kmsg linking
-        meminfo memory_lock oom_killer oom_score_adj own_name privilege process_events
+        meminfo memory_lock oom_killer oom_score_adj own_name priority privilege process_events
         process_identity process_memory processes psi
     """,
     "policy": """

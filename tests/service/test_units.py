@@ -15,7 +15,7 @@ from oomwarden.service.units import SHIPPED, openrc_files, render, systemd_files
 CONFIG = Path(__file__).parents[2] / "config"
 PROGRAM = str(Path(sys.executable).with_name("oomwarden"))
 MOST_EXPOSED = {
-    "oomwarden.service": 2.3,
+    "oomwarden.service": 2.5,
     "oomwarden-courier.service": 1.3,
     "oomwarden-apply.service": 2.3,
 }

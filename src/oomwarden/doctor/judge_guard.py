@@ -19,6 +19,7 @@ _GRAVITY = {
     Sense.LOWER_SCORES: Gravity.ERROR,
     Sense.OTHER_USERS: Gravity.WARNING,
     Sense.MEMORY_LOCK: Gravity.WARNING,
+    Sense.PRIORITY: Gravity.NOTE,
     Sense.PROCESS_EVENTS: Gravity.NOTE,
     Sense.CONTROL: Gravity.WARNING,
     Sense.ORIGINALS: Gravity.WARNING,

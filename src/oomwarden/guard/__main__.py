@@ -38,6 +38,7 @@ from oomwarden.kernel.kill_counters import KillCounter
 from oomwarden.kernel.kmsg import Kmsg, KmsgDevice
 from oomwarden.kernel.memory_lock import lock_memory
 from oomwarden.kernel.own_name import set_own_name
+from oomwarden.kernel.priority import take_priority
 from oomwarden.kernel.privilege import Privilege
 from oomwarden.kernel.process_events import ProcessEvents
 from oomwarden.kernel.processes import ProcessTable
@@ -91,6 +92,7 @@ def _guard(config: Config, options: Options, *, has_courier: bool) -> None:
     sources = _hear_of_kills(senses, root, dry_run=options.dry_run)
     privilege = Privilege()
     _lock_memory(senses)
+    _take_priority(senses)
     notifier = Notifier(os.environ)
     try:
         with Events() as events:
@@ -246,6 +248,16 @@ def _lock_memory(senses: Senses) -> None:
         senses.note(Sense.MEMORY_LOCK, f"{error.strerror}; {price}", works=False)
     else:
         senses.note(Sense.MEMORY_LOCK, "as it is used", works=True)
+
+
+def _take_priority(senses: Senses) -> None:
+    try:
+        take_priority()
+    except OSError as error:
+        price = "where many want the CPU the guard waits for its turn"
+        senses.note(Sense.PRIORITY, f"{error.strerror}; {price}", works=False)
+    else:
+        senses.note(Sense.PRIORITY, "before all ordinary processes", works=True)
 
 
 def _unix_clock() -> float:
