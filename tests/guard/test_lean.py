@@ -192,3 +192,29 @@ print(Pair.__doc__)
 """
 
     assert run_as_guard(code) == ["Pair(one: int, two: str = '')"]
+
+
+def test_pressure_brings_what_knows_a_kill_into_memory(tmp_path: Path) -> None:
+    """By a thread, once: when the kill comes the disk may be too slow."""
+    (tmp_path / "dev").mkdir()
+    os.mkfifo(tmp_path / "dev/kmsg")
+    code = f"""\
+import sys, time
+from oomwarden.guard.events import Events
+from oomwarden.guard.kernel_log import KernelLog
+from oomwarden.kernel.kmsg import Kmsg, KmsgDevice
+def is_there():
+    return "oomwarden.oomlog.episodes" in sys.modules
+log = KernelLog(Kmsg(KmsgDevice({str(tmp_path)!r})), Events(), lambda pid: True, 0.0)
+print(is_there())
+for _ in range(2):
+    log.expect_kills()
+for _ in range(500):
+    if is_there() and log._foresight.is_over:
+        break
+    time.sleep(0.01)
+print(is_there())
+log.close(1.0)
+"""
+
+    assert run_as_guard(code) == ["False", "True"]

@@ -73,6 +73,7 @@ class KernelLog:
         self._events = events
         self._episodes: Episodes | None = None
         self._loading: Loading | None = None
+        self._foresight: Loading | None = None
         self._kept: list[bytes] = []
         self._settling = Settling(at_monotonic=now)
         self._read_at: float | None = None
@@ -126,6 +127,11 @@ class KernelLog:
         kills = {kill.pid: kill for episode in episodes for kill in episode.kills}
         return [kills[pid] for pid in news if pid in kills]
 
+    def expect_kills(self) -> None:
+        """Load what knows them, if it is not in memory: when they come, the disk is slow."""
+        if self._episodes is None and self._foresight is None and not self.is_closed:
+            self._foresight = Loading(load_grammar)
+
     def is_late(self, sequence: int | None) -> bool:
         """Whether a record had been logged before our start."""
         return self._live_from is None or sequence is None or sequence < self._live_from
@@ -168,6 +174,8 @@ class KernelLog:
         self._read_at = self._expire_at = None
         self._watch(watched=False)
         self._kmsg.close()
+        if self._foresight is not None and self._foresight.is_over:
+            self._foresight.close()
         return done + (self._episodes.close() if self._episodes is not None else [])
 
     def mark(self, sequence: int | None) -> Mark | None:

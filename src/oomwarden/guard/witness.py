@@ -173,6 +173,8 @@ class Witness:
 
         Without pressure nothing but the log makes us look, where there is one to read.
         """
+        if level.name != CALM and self._log is not None:
+            self._log.expect_kills()
         is_pressing = self._is_blind or level.name != CALM
         if is_time or (is_pressing and now - self._counted_at >= COUNT_SECONDS):
             self._read(level, now)
