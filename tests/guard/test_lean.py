@@ -24,7 +24,7 @@ OURS = {
         control courier entries events exemptions forecast formula herald history keeper
         kernel_log lean lineage loading loop message_ids narrate newborns order originals outgoing
         punctuality quiet recorder reload resort roster scene score_files scores scribe senses
-        sizes status systemd witness
+        sizes status systemd threads witness
     """,
     "incidents": """
         failures known past places

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 
+from oomwarden.guard import threads
 from oomwarden.kernel.linking import link
 
 _STACK_BYTES = 1 << 20
@@ -23,17 +22,11 @@ class Loading:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when it is over."""
         self.is_over = False
-        # Signals are the loop's.
-        signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        size = _thread.stack_size(_STACK_BYTES)
         try:
-            _thread.start_new_thread(self._load, ())
+            threads.start(self._load, _STACK_BYTES)
         except RuntimeError:
             # The process has no room for a thread: then whoever needs it has to wait for it.
             self._tell()
-        finally:
-            _thread.stack_size(size)
-            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
     def close(self) -> None:
         """Give the descriptor back; for when it is over."""

@@ -7,14 +7,13 @@ hangs must not hold up the stop.
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 
 from oomwarden.alerts.notice import Notice
 from oomwarden.config.schema import Target
+from oomwarden.guard import threads
 from oomwarden.guard.backlog import MOST_BYTES, Waiting, make_room
 from oomwarden.guard.clerk import Announced, Clerk, Desk, Failed, Lost, Recorded, Result, SetAside
 from oomwarden.guard.outgoing import Outgoing
@@ -41,7 +40,6 @@ MOST_NOTICES = 64
 """So many alerts without an incident can wait for the disk; of more the oldest are lost."""
 
 _STACK_BYTES = 512 << 10
-"""Where memory is locked, a stack of 8 MiB might be locked as a whole."""
 
 
 class Recorder:
@@ -191,18 +189,12 @@ class Recorder:
 
     def _have_it_done(self) -> None:
         if not self._is_started:
-            # Signals are the loop's: none shall interrupt SQLite in a write.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            size = _thread.stack_size(_STACK_BYTES)
             try:
-                _thread.start_new_thread(self._clerk.run, ())
+                threads.start(self._clerk.run, _STACK_BYTES)
                 self._is_started = True
             except RuntimeError as error:
                 # The process has no room for a thread now; the next incident tries again.
                 self._desk.tell(Failed(f"no thread to write with: {error}", None, None))
-            finally:
-                _thread.stack_size(size)
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._desk.ring()
 
 
