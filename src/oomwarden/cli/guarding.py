@@ -69,7 +69,8 @@ def _become_guard(loaded: Loaded, options: list[str]) -> NoReturn:
     # packages do at every start of Python stays out of the guard's memory; it needs none.
     command = [sys.executable, "-P", "-S", "-m", "oomwarden.guard", str(fd), *options]
     ours = Path(oomwarden.__file__).parents[1]
-    environ = {**os.environ, "PYTHONPATH": str(ours)}
+    # LC_ALL: what the guard writes is UTF-8 in any case, and a locale's tables are memory.
+    environ = {**os.environ, "PYTHONPATH": str(ours), "LC_ALL": "C"}
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own interpreter, no shell
 
 
