@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import let_everybody_in
 
 from oomwarden.kernel.processes import ProcessTable
 
@@ -64,8 +65,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., int]]:
             assert sleep is not None
             shutil.copy(sleep, program)
         if user is not None:
-            for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-                directory.chmod(0o755)
+            let_everybody_in(tmp_path)
         child = subprocess.Popen([program, "60"], user=user, cwd="/")
         children.append(child)
         wait_until(lambda: (found := table.read(child.pid)) and found.comm == name[:15])

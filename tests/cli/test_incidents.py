@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import DEADLINE_SECONDS, Cli
+from tests.conftest import let_everybody_in
 from tests.incidents.samples import counted, killed
 
 from oomwarden.incidents.store import Store
@@ -266,8 +267,7 @@ os.setgid(65534)
 os.setuid(65534)
 sys.exit(main.main())
 """
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", code, "incidents"],
         env=environ,

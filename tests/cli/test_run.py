@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import DEADLINE_SECONDS, SLEEPER, Cli, wait_until
+from tests.conftest import let_everybody_in
 
 from oomwarden.kernel.oom_score_adj import read_score
 from oomwarden.kernel.processes import ProcessTable
@@ -241,8 +242,7 @@ def test_another_user_gets_what_that_user_may_have(
     environ: dict[str, str], tmp_path: Path, config_file: Path, start: Callable[[str], int]
 ) -> None:
     """Without root the guard says what it cannot do, and adjusts that user's own processes."""
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(tmp_path)
     (tmp_path / "run").chmod(0o777)
     foreign = start(SLEEPER)
     own: list[int] = []

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.conftest import let_everybody_in
 from tests.incidents.samples import BOOT, NOW, counted, killed
 
 from oomwarden.errors import NotPermittedError
@@ -178,8 +179,7 @@ def test_the_group_may_look_and_others_may_not(
 ) -> None:
     """Whether the guard runs or not; nobody needs to write for that."""
     group = 54321
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    let_everybody_in(tmp_path)
     if not is_running:
         store.close()
     for file in tmp_path.iterdir():
