@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,9 +11,13 @@ import pytest
 
 from .kernels import KernelUnavailableError, fetch
 from .machine import missing_programs
+from .proof import row_of_skip, write_row
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from .kernels import Kernel
+    from .proof import Row
 
 DEFAULT_KERNELS = ("6.1", "6.12")
 """Debian 12's own kernel, and the newer one from its backports and security archive."""
@@ -45,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="keep verdict.json, console.txt and logs in FOLDER/KERNEL/SCENARIO",
     )
+    group.addoption(
+        "--guests-table",
+        type=Path,
+        metavar="PAGE",
+        help="write what was found into the table of this page (docs/proof.md), each row its own",
+    )
 
 
 def kernels_asked(config: pytest.Config) -> tuple[str, ...]:
@@ -55,18 +66,18 @@ def kernels_asked(config: pytest.Config) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def kernel(request: pytest.FixtureRequest) -> Kernel:
+def kernel(request: pytest.FixtureRequest, scenario: str) -> Kernel:
     """A kernel ready to boot; skips, or fails where guests are required, if there is none."""
     asked: str | None = request.param
     if asked is None:
         pytest.skip("no guests asked for: pytest tests/guest --guests 6.1,6.12")
     if missing := missing_programs():
-        _give_up(request.config, f"not installed: {', '.join(missing)}")
+        give_up(request.config, scenario, asked, f"not installed: {', '.join(missing)}")
     try:
         return fetch(asked)
     except KernelUnavailableError as error:
         reason = str(error)
-    return _give_up(request.config, reason)
+    return give_up(request.config, scenario, asked, reason)
 
 
 @pytest.fixture
@@ -82,8 +93,21 @@ def _words(config: pytest.Config) -> list[str]:
     return [word.strip() for word in given.split(",") if word.strip()]
 
 
-def _give_up(config: pytest.Config, reason: str) -> NoReturn:
+def give_up(config: pytest.Config, scenario: str, kernel: str, reason: str) -> NoReturn:
     """Skip on a machine of somebody's own; fail where these tests are the point."""
     if os.environ.get("CI") == "true" or "require" in _words(config):
         pytest.fail(f"guests are required: {reason}", pytrace=False)
+    tell(config, row_of_skip(scenario, kernel, reason, today()))
     pytest.skip(reason)
+
+
+def tell(config: pytest.Config, row: Row) -> None:
+    """Write a row into the page that was asked for, if any."""
+    page: Path | None = config.getoption("--guests-table", default=None)
+    if page is not None:
+        write_row(page, row)
+
+
+def today() -> date:
+    """The day of a run."""
+    return datetime.now(UTC).date()  # noqa: TID251 - results carry the day of their run

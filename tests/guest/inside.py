@@ -36,6 +36,7 @@ class Report:
         """Start with no checks, which is a failure."""
         self._path = path
         self._checks: list[dict[str, object]] = []
+        self._told: list[str] = []
         self._write(finished=False)
 
     def check(self, name: str, ok: object, measured: object = None, why: str = "") -> bool:
@@ -51,6 +52,12 @@ class Report:
         same = measured == wanted
         return self.check(name, same, measured, "" if same else f"wanted {wanted!r}")
 
+    def tell(self, text: str) -> None:
+        """Put down what a reader of the results should see: numbers, in a few words."""
+        self._told.append(text)
+        say(f"told {text}")
+        self._write(finished=False)
+
     def finish(self) -> bool:
         """Close the verdict; True if everything held."""
         self._write(finished=True)
@@ -59,7 +66,8 @@ class Report:
     def _write(self, *, finished: bool) -> None:
         """Replace the file as a whole: the guest may be killed in the middle of this."""
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"finished": finished, "checks": self._checks}))
+        whole = {"finished": finished, "checks": self._checks, "told": self._told}
+        fresh.write_text(json.dumps(whole))
         fresh.replace(self._path)
 
 

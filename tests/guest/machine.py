@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING
 from .disks import boot_disks
 from .image import why_not
 from .kernels import KernelUnavailableError, cache_folder
-from .verdict import Verdict, read_checks
+from .verdict import Verdict, read_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,17 @@ def run_scenario(kernel: Kernel, script: Path, needs: Needs, out: Path, *,
             if (out / "verdict.json").exists() or DEATH not in console.read_bytes():
                 break
         seconds = time.monotonic() - started
-    checks, finished = read_checks(out / "verdict.json")
-    return Verdict(script.stem, kernel.release, checks, finished, timed_out, seconds, console)
+    found = read_findings(out / "verdict.json")
+    return Verdict(
+        scenario=script.stem,
+        kernel=kernel.release,
+        checks=found.checks,
+        finished=found.finished,
+        timed_out=timed_out,
+        seconds=seconds,
+        console=console,
+        told=found.told,
+    )
 
 
 def _boot_here(kernel: Kernel, script: Path, needs: Needs, out: Path, *, kvm: bool) -> bool:

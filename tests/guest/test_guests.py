@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import kernels_asked
+from .conftest import give_up, kernels_asked, tell, today
+from .kernels import KernelUnavailableError
 from .machine import run_scenario
+from .proof import row_of
 from .scenarios.boot import SCRIBBLE
 
 if TYPE_CHECKING:
@@ -50,13 +52,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.mark.timeout(PATIENCE_SECONDS)
 def test_scenario(scenario: str, kernel: Kernel, out: Path, pytestconfig: pytest.Config) -> None:
     """The guest's own verdict, with the failed checks and the end of its console."""
-    verdict = run_scenario(
-        kernel,
-        Path(__file__).parent / "scenarios" / f"{scenario}.py",
-        _needs(scenario),
-        out,
-        kvm=bool(pytestconfig.getoption("--guests-kvm", default=False)),
-    )
+    try:
+        verdict = run_scenario(
+            kernel,
+            Path(__file__).parent / "scenarios" / f"{scenario}.py",
+            _needs(scenario),
+            out,
+            kvm=bool(pytestconfig.getoption("--guests-kvm", default=False)),
+        )
+    except KernelUnavailableError as error:
+        # Of a machine with systemd: it takes more to make one than a kernel.
+        give_up(pytestconfig, scenario, kernel.release, str(error))
+    tell(pytestconfig, row_of(verdict, today()))
     if not verdict.ok:
         pytest.fail(verdict.explain(), pytrace=False)
     # What a guest writes stays in its memory, or is refused there: the host's files are its own.

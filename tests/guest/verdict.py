@@ -27,7 +27,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came back from a guest. No checks, or no end, is a failure like any other."""
+    """What came back from a guest. No checks, or no end, is a failure like any other.
+
+    ``told`` are the numbers that are worth telling where all is well.
+    """
 
     scenario: str
     kernel: str
@@ -36,6 +39,7 @@ class Verdict:
     timed_out: bool
     seconds: float
     console: Path
+    told: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -54,10 +58,20 @@ class Verdict:
         ])  # fmt: skip
 
 
-def read_checks(path: Path) -> tuple[tuple[Check, ...], bool]:
-    """The checks that a guest wrote down, and whether it came to its end."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a guest wrote down."""
+
+    checks: tuple[Check, ...] = ()
+    told: tuple[str, ...] = ()
+    finished: bool = False
+
+
+def read_findings(path: Path) -> Findings:
+    """What a guest wrote down, and whether it came to its end; nothing where it never began."""
     try:
-        told = json.loads(path.read_text())
+        wrote = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        return (), False
-    return tuple(Check(**check) for check in told["checks"]), bool(told["finished"])
+        return Findings()
+    checks = tuple(Check(**check) for check in wrote["checks"])
+    return Findings(checks, tuple(wrote["told"]), bool(wrote["finished"]))
