@@ -14,6 +14,7 @@ from oomwarden.guard.loop import Edges, Guard, Options
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.systemd import Notifier
 from oomwarden.guard.witness import Sources
+from oomwarden.kernel.process_events import Births, ProcessEvents
 from oomwarden.kernel.processes import ProcessTable
 
 HERE = Origin("test.yaml", 1)
@@ -79,6 +80,26 @@ class Script(Events):
         return self.ready, self.signals
 
 
+class Connector(ProcessEvents):
+    """Process events that come from a list, one for each time that it is read."""
+
+    def __init__(self, *births: Births) -> None:
+        """Have nothing to tell but these."""
+        self.buffer_kib = 8192
+        self._births = list(births)
+
+    def fileno(self) -> int:
+        """A number that no file of a script has."""
+        return 777
+
+    def read(self) -> Births:
+        """Tell the next ones."""
+        return self._births.pop(0)
+
+    def close(self) -> None:
+        """Be closed."""
+
+
 def guard(  # noqa: PLR0913 - the edges that a test may want to replace
     root: str,
     settings: Config,
@@ -88,6 +109,7 @@ def guard(  # noqa: PLR0913 - the edges that a test may want to replace
     keep: bool = False,
     config_file: str | None = None,
     sources: Sources | None = None,
+    births: ProcessEvents | None = None,
 ) -> Guard:
     """A guard of a machine made of files, driven by a script."""
     edges = Edges(
@@ -99,6 +121,7 @@ def guard(  # noqa: PLR0913 - the edges that a test may want to replace
         processes=ProcessTable(root),
         control=None,
         notifier=Notifier({}),
+        births=births,
         sources=sources,
     )
     options = Options(config_file=config_file, dry_run=dry_run, keep=keep)

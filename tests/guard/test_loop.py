@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Machine
-from tests.guard.helpers import Script, config, guard, rule
+from tests.guard.helpers import Connector, Script, config, guard, rule
 
 from oomwarden.config.schema import Children, Config, Counted
+from oomwarden.kernel.process_events import Births
 
 GIB = 1 << 20
 LITTLE, PLENTY = 1 * GIB, 12 * GIB
@@ -115,6 +116,40 @@ def test_levels_sharpen_scores_and_calm_gives_them_back(machine: Machine) -> Non
 
     assert seen == [100, 800, 800, 800, 800, 100]
     assert machine.score(10) == 0
+
+
+def test_births_that_were_missed_are_found_and_told_of(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More were born than the kernel keeps for us: everybody is read, old ones too, and it is said.
+
+    In the log once, for a storm goes on; in the status, how often.
+    """
+    machine.start(10, "other")
+    connector = Connector(*[Births({}, lost=True)] * 2)
+    seen: list[tuple[int, str]] = []
+    script = Script()
+
+    def exec_unheard() -> None:
+        # An old process, with no pid newer than before: only a reading of all finds it.
+        machine.start(10, "web")
+        script.ready = {connector.fileno()}
+
+    def again() -> None:
+        script.ready = {connector.fileno()}
+
+    def note() -> None:
+        status: dict[str, Any] = warden.status(script.now)
+        senses = {each["name"]: each["detail"] for each in status["senses"]}
+        seen.append((machine.score(10), senses["process_events"]))
+
+    script = Script([(0.1, exec_unheard), (0.1, again), (0.1, note)])
+    warden = guard(machine.root, config(rule("web", 100)), script, births=connector)
+    warden.run()
+
+    told = "every exec, at once; buffer of 8192 KiB, overrun 2x: then everybody is read"
+    assert seen == [(100, told)]
+    assert caplog.text.count("a storm of births") == 1
 
 
 def test_a_newborn_gets_its_score_at_the_next_look(machine: Machine) -> None:

@@ -19,7 +19,7 @@ import time
 from oomwarden.config.compiled import load
 from oomwarden.config.schema import Config
 from oomwarden.errors import ExitCode, explain
-from oomwarden.guard import narrate
+from oomwarden.guard import narrate, newborns
 from oomwarden.guard.accounts import read_uid_min
 from oomwarden.guard.control import ControlServer, runtime_directory
 from oomwarden.guard.courier import Courier
@@ -167,8 +167,7 @@ def _hear_of_births(senses: Senses) -> ProcessEvents | None:
         price = "new processes are found at the next look, up to 4 s later"
         senses.note(Sense.PROCESS_EVENTS, f"{error.strerror}; {price}", works=False)
         return None
-    detail = f"every exec, at once; buffer of {births.buffer_kib} KiB"
-    senses.note(Sense.PROCESS_EVENTS, detail, works=True)
+    senses.note(Sense.PROCESS_EVENTS, newborns.describe(births.buffer_kib), works=True)
     return births
 
 

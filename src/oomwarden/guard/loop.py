@@ -280,12 +280,19 @@ class Guard:
             if births is not None and births.lost:
                 # Some were missed: all are read again, now.
                 self._keeper.roster.reconcile_soon()
+                self._tell_overrun(self._newborns)
                 return False
             if births is not None:
                 self._wakeups["birth"] += 1
                 self._keeper.meet(births.pids, self._level.name, now)
             ready = self._newborns.without_source(ready)
         return not is_due and not ready
+
+    def _tell_overrun(self, newborns: Newborns) -> None:
+        """Say that some were missed: in the log the first time, in the status how often."""
+        self._edges.senses.note(Sense.PROCESS_EVENTS, newborns.describe(), works=True)
+        if newborns.overruns == 1:
+            narrate.overrun()
 
     def _tell_senses(self, now: float) -> None:
         """Say what was lost, or is there again; of all but this one somebody else has said so."""

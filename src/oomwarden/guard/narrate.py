@@ -302,6 +302,11 @@ def short_no_more() -> None:
     log.info("nothing is short any more: everybody is read again")
 
 
+def overrun() -> None:
+    """Tell that more was born at once than the kernel keeps for us. Said once: it may go on."""
+    log.warning("a storm of births: some were not told of, and everybody is read again")
+
+
 def store_failed(why: str) -> None:
     """Tell that incidents cannot be written now."""
     fields = {"fields": {"MESSAGE_ID": message_ids.STORE_FAILED}}

@@ -7,6 +7,12 @@ from oomwarden.kernel.process_events import Births, ProcessEvents
 from oomwarden.policy.settle import Settling, advance
 
 
+def describe(buffer_kib: int, overruns: int = 0) -> str:
+    """Say how well births are heard of, and how often some were missed."""
+    heard = f"every exec, at once; buffer of {buffer_kib} KiB"
+    return f"{heard}, overrun {overruns}x: then everybody is read" if overruns else heard
+
+
 class Newborns:
     """The proc connector in the guard's poll set.
 
@@ -21,7 +27,13 @@ class Newborns:
         self._settling = Settling(at_monotonic=now)
         self.due_at: float | None = None
         """When births that gather will be looked at; None while each is looked at at once."""
+        self.overruns = 0
+        """How often there were more births than the kernel kept for us."""
         events.watch(source.fileno())
+
+    def describe(self) -> str:
+        """Say how well births are heard of by now."""
+        return describe(self._source.buffer_kib, self.overruns)
 
     def collect(self, ready: set[int], now: float) -> Births | None:
         """Tell who was born, if it is time to; ``ready`` are the descriptors of this wake-up."""
@@ -31,6 +43,7 @@ class Newborns:
         elif now < self.due_at:
             return None
         births = self._source.read()
+        self.overruns += births.lost
         self._settling = advance(self._settling, len(births.at_ns), now)
         was_gathering = self.due_at is not None
         seconds = self._settling.seconds
