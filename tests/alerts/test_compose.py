@@ -72,6 +72,15 @@ def test_the_first_line_says_what_a_person_on_a_phone_needs() -> None:
     assert (alert.severity, alert.subject, alert.count) == (Severity.CRITICAL, "this machine", 1)
 
 
+def test_a_kill_of_an_unknown_time_is_told_as_found() -> None:
+    """What only the log dates, on a machine that was suspended since: nothing is made up."""
+    alert = of_incident(replace(_database(), at_unix=None), 17, "db1", NOW)
+
+    (when,) = (line for line in alert.text.splitlines() if "cannot be known" in line)
+    assert when.startswith("Found at ")
+    assert alert.at_unix == NOW
+
+
 def test_a_kill_of_our_own_asking_says_so() -> None:
     """The log says only that somebody asked (SysRq): it was us, and why."""
     asked = Asked("kernel-oom", "exhausted", 8.7, "available 5.1 %", 812, "mariadbd")

@@ -51,6 +51,8 @@ class World:
     counted: int = 0
     is_counting: bool = True
     level: LevelState = CALM
+    slept: float = 0.0
+    idle: float = 0.0
 
     def __post_init__(self) -> None:
         """Begin at the time of the script, on both clocks."""
@@ -60,7 +62,17 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Let time go by."""
         self.script.now += seconds
-        self.ring.now_us = max(self.ring.now_us, int(self.script.now * 1e6))
+        self.ring.now_us = max(self.ring.now_us, int((self.script.now + self.idle) * 1e6))
+
+    def sleep(self, seconds: float, *, is_idle: bool = False) -> None:
+        """Be suspended: of all clocks only that of the boot, and of the day, go on.
+
+        Suspended to idle, the clock of the log goes on as well.
+        """
+        self.slept += seconds
+        if is_idle:
+            self.ring.now_us += int(seconds * 1e6)
+            self.idle += seconds
 
     def kill(self, *pids: int, memcg: str = "/box", is_logged: bool = True) -> None:
         """Kill some processes; several of them as a group, whose first is counted twice."""
@@ -149,6 +161,7 @@ class Guarded:
             counter=KillCounter(root) if world.is_counting else None,
             recorder=self.recorder,
             unix_clock=self.unix,
+            boottime=lambda: world.script.now + world.slept,
         )
         self.witness = Witness(sources, self.senses, Scene(self.chronicle, scores, rules))
         self.recorded: list[Incident] = []
@@ -157,7 +170,7 @@ class Guarded:
 
     def unix(self) -> float:
         """The time of day."""
-        return UNIX_MINUS_MONOTONIC + self.world.script.now
+        return UNIX_MINUS_MONOTONIC + self.world.script.now + self.world.slept
 
     def hear(self) -> None:
         """Let the guard wake up for the log, until nothing comes any more."""
@@ -267,15 +280,81 @@ def test_an_incident_has_what_was_known_before(world: World) -> None:
     assert incident["at_unix"] == pytest.approx(UNIX_MINUS_MONOTONIC + 1001, abs=1.5)
 
 
-def read_incident(world: World) -> dict[str, Any]:
-    """The document of the only incident."""
+def read_incidents(world: World) -> list[dict[str, Any]]:
+    """The documents of all incidents, the oldest first."""
+    from dataclasses import asdict
+
     from oomwarden.incidents.document import decode
 
     with closing(sqlite3.connect(world.state / FILE)) as database:
-        ((document,),) = database.execute("SELECT document FROM incidents").fetchall()
-    from dataclasses import asdict
+        rows = database.execute("SELECT document FROM incidents ORDER BY id").fetchall()
+    return [asdict(decode(document)) for (document,) in rows]
 
-    return asdict(decode(document))
+
+def read_incident(world: World) -> dict[str, Any]:
+    """The document of the only incident."""
+    (incident,) = read_incidents(world)
+    return incident
+
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+def test_a_kill_before_a_sleep_is_dated_before_it(world: World, *, is_idle: bool) -> None:
+    """It is entered an hour later, when the machine wakes; it was at its time all the same.
+
+    The next kill, after that, is at its own.
+    """
+    with world.guard() as guard:
+        world.kill(812)
+        guard.hear()
+        world.pass_time(1)
+        world.sleep(HOUR, is_idle=is_idle)
+        world.pass_time(REAPER_SECONDS)
+        world.ring.write("PM: suspend exit")
+        guard.wait(REAPER_SECONDS)
+        at = world.script.now
+        world.kill(813)
+        guard.wait(REAPER_SECONDS)
+        guard.stop()
+    first, second = read_incidents(world)
+
+    assert first["at_unix"] == pytest.approx(UNIX_MINUS_MONOTONIC + 1000, abs=1)
+    assert first["boottime_seconds"] == pytest.approx(1000, abs=1)
+    assert second["at_unix"] == pytest.approx(UNIX_MINUS_MONOTONIC + at + HOUR, abs=1)
+    assert second["boottime_seconds"] == pytest.approx(at + HOUR, abs=1)
+
+
+def test_a_kill_that_a_stopped_guard_reads_late_is_dated_by_the_log(world: World) -> None:
+    """It was when it was logged, and not when the guard came to read it, nor is the next."""
+    with world.guard() as guard:
+        world.kill(811)
+        guard.wait(REAPER_SECONDS)
+        at = world.script.now
+        world.kill(812)
+        world.script.now += 60
+        guard.hear()
+        guard.wait(REAPER_SECONDS)
+        guard.stop()
+    _, late = read_incidents(world)
+
+    assert late["at_unix"] == pytest.approx(UNIX_MINUS_MONOTONIC + at, abs=1)
+
+
+def test_the_time_of_a_kill_that_only_the_log_dates_is_unknown_after_a_sleep(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have been before the machine was suspended, or after: nothing is made up."""
+    world.kill(812)
+    world.sleep(HOUR)
+    world.pass_time(REAPER_SECONDS)
+    with caplog.at_level(logging.INFO, "oomwarden"), world.guard() as guard:
+        guard.stop()
+    incident = read_incident(world)
+
+    assert (incident["at_unix"], incident["boottime_seconds"]) == (None, None)
+    assert _news(caplog)[0].startswith("killed before our start: hog")
 
 
 def test_what_processes_write_into_the_log_is_no_kill(
@@ -667,7 +746,8 @@ def sources(world: World, recorder: Recorder | None = None) -> Sources:
     """What a whole guard is given of the world."""
     root = world.machine.root
     counter, kmsg = KillCounter(root), Kmsg(world.ring.open())
-    return Sources(root, BOOT, kmsg, counter, recorder, world.script.clock)
+    clock = world.script.clock
+    return Sources(root, BOOT, kmsg, counter, recorder, clock, clock)
 
 
 LOG_IS_READY = {RingDevice.fileno(Ring().open())}
@@ -682,6 +762,7 @@ def test_the_loop_serves_the_log_at_once_and_sleeps_on(
 
     def kill() -> None:
         caplog.clear()
+        world.pass_time(0)
         world.kill(812)
         script.ready = LOG_IS_READY
 

@@ -49,6 +49,16 @@ def test_the_victim_is_told_with_all_that_was_known_of_it() -> None:
     assert victim.is_wasted is False
 
 
+def test_how_long_a_victim_ran_counts_the_time_that_the_machine_was_suspended() -> None:
+    """By the clock of its own start; the kernel's log does not count an hour asleep."""
+    whole = replace(incident(), boottime_seconds=7200 + 3600)
+
+    victim = summarise(whole).victim
+
+    assert victim is not None
+    assert victim.ran_seconds == 7200
+
+
 @pytest.mark.parametrize(
     ("state", "since", "came_back"),
     [

@@ -42,7 +42,10 @@ def of_incident(incident: Incident, id_: int, host: str, now_unix: float) -> Ale
     else:
         kills, subject = max(len(episode.kills), 1), _subject(episode)
         lines = _of_episode(incident, episode)
-    lines += [_circumstances(incident), f"At {clock(at_unix)}.", _next_step(incident)]
+    when = f"At {clock(at_unix)}."
+    if incident.at_unix is None:
+        when = f"Found at {clock(at_unix)}; when it was cannot be known."
+    lines += [_circumstances(incident), when, _next_step(incident)]
     return Alert(
         key=f"incident:{incident.key}",
         kind=kind,

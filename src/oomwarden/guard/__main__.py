@@ -186,6 +186,7 @@ def _hear_of_kills(senses: Senses, root: str, *, dry_run: bool) -> Sources | Non
         counter=_count_kills(senses, root),
         recorder=recorder,
         unix_clock=_unix_clock,
+        boottime=_boottime,
         scribe=None if recorder is None else Scribe(),
     )
 
@@ -262,6 +263,11 @@ def _take_priority(senses: Senses) -> None:
 def _unix_clock() -> float:
     """Tell the time of day: this module and the command line own the clocks."""
     return time.clock_gettime(time.CLOCK_REALTIME)
+
+
+def _boottime() -> float:
+    """Tell the seconds since boot, those included in which the machine was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _raise_descriptor_limit() -> int:

@@ -14,7 +14,7 @@ from oomwarden.guard import narrate, testimony
 from oomwarden.guard.events import Events
 from oomwarden.guard.loading import Loading
 from oomwarden.guard.scene import Stand
-from oomwarden.kernel.kmsg import Kmsg, is_kernels, sequence_of
+from oomwarden.kernel.kmsg import Kmsg, is_kernels, logged_us, sequence_of
 from oomwarden.policy.settle import Settling, advance
 
 # For mypy alone: a machine without kills never loads the grammar, which takes a megabyte.
@@ -32,19 +32,25 @@ REPEAT_SECONDS = 2.0
 MOST_MARKS = 256
 """So many "Killed process" lines are remembered until their episodes are complete."""
 
+MOST_DRIFT = 0.001
+"""By what part of the time that passes the kernel's clock and ours may part, at most: twice what
+ntpd and its like are allowed to do about a clock that is wrong."""
+
 _KILLED = b"Killed process "
 _US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A "Killed process" line as it was read: its number, when, and what was known of it then.
+    """A "Killed process" line: its number, when it was logged, and what was known as it was read.
 
-    ``at`` is in seconds of CLOCK_MONOTONIC, ``rule`` the one that held the process.
+    ``at`` is in seconds of CLOCK_MONOTONIC, ``boottime`` of CLOCK_BOOTTIME, ``rule`` the one that
+    held the process.
     """
 
     sequence: int
     at: float
+    boottime: float
     pid: int
     rule: str | None
     stand: Stand
@@ -65,10 +71,19 @@ class KernelLog:
     """Reads on whenever there is something, and remembers how far it has come."""
 
     def __init__(
-        self, kmsg: Kmsg, events: Events, is_gone: Callable[[int], bool], now: float
+        self,
+        kmsg: Kmsg,
+        events: Events,
+        is_gone: Callable[[int], bool],
+        boottime: Callable[[], float],
+        now: float,
     ) -> None:
-        """Watch the log from now on; ``is_gone`` tells whether a process has ended."""
+        """Watch the log from now on; ``is_gone`` tells whether a process has ended.
+
+        ``boottime`` tells the seconds of CLOCK_BOOTTIME.
+        """
         self._kmsg = kmsg
+        self._boottime = boottime
         self._is_gone = is_gone
         self._events = events
         self._episodes: Episodes | None = None
@@ -80,6 +95,7 @@ class KernelLog:
         self._expire_at: float | None = None
         self._is_watched = False
         self._ahead_us = 0
+        self._compared_at = now
         self._marks: deque[Mark] = deque(maxlen=MOST_MARKS)
         self._live_from: int | None = None
         self.is_closed = False
@@ -154,9 +170,11 @@ class KernelLog:
             self.lost += batch.lost
             self.is_drained = batch.is_drained
             self._kept = batch.records
+            if batch.records:
+                self._compare_clocks(logged_us(batch.records[-1]), now)
             self._mark(now, stand, rule_of)
             self._rest(len(batch.records), now)
-        done = self._understand(now)
+        done = self._understand()
         if self.is_drained and self._episodes is not None:
             done += self._episodes.expire(self.kernel_us(now))
             done += self._episodes.let_go(self._is_gone)
@@ -165,11 +183,11 @@ class KernelLog:
             self._live_from = self._kmsg.next_sequence
         return done
 
-    def close(self, now: float) -> list[Episode]:
+    def close(self) -> list[Episode]:
         """Stop reading; tell the episodes that might have gone on."""
         if self._kept:
             self._episodes = self._episodes or load_grammar()
-        done = self._understand(now)
+        done = self._understand()
         self.is_closed = True
         self._read_at = self._expire_at = None
         self._watch(watched=False)
@@ -190,7 +208,7 @@ class KernelLog:
         """Tell the time by the kernel's clock, which is near CLOCK_MONOTONIC, in microseconds."""
         return int(now * _US) + self._ahead_us
 
-    def _understand(self, now: float) -> list[Episode]:
+    def _understand(self) -> list[Episode]:
         """Read what was taken from the log; what cannot be read yet is kept."""
         records, self._kept = self._kept, []
         done: list[Episode] = []
@@ -210,7 +228,6 @@ class KernelLog:
 
             try:
                 record = parse_kmsg(data)
-                self._note_clock(record.since_boot_us, now)
                 done += self._episodes.feed(record)
             except Exception as error:  # noqa: BLE001 - no line of a log may stop the guard
                 narrate.not_understood(data, error)
@@ -227,7 +244,10 @@ class KernelLog:
             if _KILLED in data and is_kernels(data):
                 pid = _pid_in(data)
                 standing = standing or stand()
-                mark = Mark(sequence_of(data), now, pid, rule_of(pid), standing)
+                now_us = self.kernel_us(now)
+                ago = max((now_us - (logged_us(data) or now_us)) / _US, 0.0)
+                at, boottime = now - ago, self._boottime() - ago
+                mark = Mark(sequence_of(data), at, boottime, pid, rule_of(pid), standing)
                 # Of a group the kernel prints the chosen victim twice.
                 if self._live_from is not None and not self._is_repeated(mark):
                     self._news.append(pid)
@@ -255,12 +275,21 @@ class KernelLog:
         self._read_at = 0.0
         return True
 
-    def _note_clock(self, since_boot_us: int | None, now: float) -> None:
-        """Compare clocks: what is read as soon as it is logged is of now; all else is older."""
-        if since_boot_us is not None:
-            ahead_us = since_boot_us - int(now * _US)
-            if self._live_from is not None or ahead_us > self._ahead_us:
-                self._ahead_us = ahead_us
+    def _compare_clocks(self, newest_us: int | None, now: float) -> None:
+        """See how far the kernel's clock is ahead: the newest record is of now, or older.
+
+        Who reads late, having been stopped, must not take it to be behind; but it may fall behind
+        slowly, as this clock is kept in step with the world and that one is not.
+        """
+        if newest_us is None:
+            return
+        ahead_us = newest_us - int(now * _US)
+        if self._live_from is not None:
+            parted_us = int((now - self._compared_at) * MOST_DRIFT * _US)
+            self._compared_at = now
+            self._ahead_us = max(ahead_us, self._ahead_us - parted_us)
+        elif ahead_us > self._ahead_us:
+            self._ahead_us = ahead_us
 
     def _rest(self, records: int, now: float) -> None:
         """Leave a flood alone for a moment; go on at once where there is more."""

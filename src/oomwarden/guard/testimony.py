@@ -13,6 +13,7 @@ from oomwarden.kill import Episode, Kill, Scope
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
+    from oomwarden.guard.moments import Moment
 
 MACHINE = "/proc/vmstat"
 """The counter of kills on the whole machine."""
@@ -26,6 +27,7 @@ def load() -> None:
     In the guard's interpreter this module is loaded at its first use, and the loop shall not wait
     for a disk in the middle of a shortage.
     """
+    import oomwarden.guard.moments
     import oomwarden.incidents.trim  # noqa: F401 - it is loaded by that
 
 
@@ -55,14 +57,15 @@ def key_of(boot: Boot, episode: Episode) -> str:
 
 
 def of_episode(
-    episode: Episode, boot: Boot, accounted: Accounted, at_unix: float | None, lost: int
+    episode: Episode, boot: Boot, accounted: Accounted, moment: Moment, lost: int
 ) -> Incident:
     """Put down what the log tells."""
     return Incident(
         key=key_of(boot, episode),
         boot_id=boot.id,
-        at_unix=at_unix,
+        at_unix=moment.unix,
         since_boot_us=killed_us(episode),
+        boottime_seconds=moment.boottime,
         accounted=accounted,
         episode=replace(episode, killed_lines=lines_of(episode)),
         kernel_release=boot.release,
@@ -109,7 +112,7 @@ def with_past(incident: Incident, scene: Scene, stand: Stand, at: float) -> Inci
 def of_act(
     act: Act,
     boot: Boot,
-    at_unix: float,
+    moment: Moment,
     since_boot_us: int,
     rss_parts_kib: tuple[int, int, int] | None,
 ) -> Incident:
@@ -133,8 +136,9 @@ def of_act(
     return Incident(
         key=f"{boot.id}:last-resort:{since_boot_us}",
         boot_id=boot.id,
-        at_unix=at_unix,
+        at_unix=moment.unix,
         since_boot_us=since_boot_us,
+        boottime_seconds=moment.boottime,
         accounted=Accounted.OURS,
         episode=Episode(kills=(kill,), scope=kill.scope, memcg=within),
         kernel_release=boot.release,

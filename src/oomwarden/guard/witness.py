@@ -17,7 +17,7 @@ from oomwarden.guard.cgroup_tally import CgroupTally
 from oomwarden.guard.control import Json
 from oomwarden.guard.entries import Entries
 from oomwarden.guard.events import Events
-from oomwarden.guard.kernel_log import KernelLog
+from oomwarden.guard.kernel_log import KernelLog, Mark
 from oomwarden.guard.recorder import Known, Recorder
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scribe import Scribe
@@ -34,6 +34,7 @@ from oomwarden.policy.level import LevelState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
+    from oomwarden.guard.moments import Clocks, Moment
     from oomwarden.kill import Episode
 
 COUNT_SECONDS = 5.0
@@ -56,7 +57,8 @@ _MOST_READS = 10_000
 class Sources:
     """What the witness reads and writes; None where it cannot be had on this machine.
 
-    ``unix_clock`` tells the time of day in Unix seconds.
+    ``unix_clock`` tells the time of day in Unix seconds, ``boottime`` the seconds of
+    CLOCK_BOOTTIME.
     """
 
     root: str
@@ -65,6 +67,7 @@ class Sources:
     counter: KillCounter | None
     recorder: Recorder | None
     unix_clock: Callable[[], float]
+    boottime: Callable[[], float]
     scribe: Scribe | None = None
 
 
@@ -109,7 +112,8 @@ class Witness:
             # Kills are only counted: nothing else will load it before the first one is told of.
             testimony.load()
         else:
-            self._log = KernelLog(self._sources.kmsg, events, self._is_gone, now)
+            boottime = self._sources.boottime
+            self._log = KernelLog(self._sources.kmsg, events, self._is_gone, boottime, now)
             for _ in range(_MOST_READS):
                 self._read(level, now)
                 if self._log.is_drained or self._log.is_closed:
@@ -185,8 +189,11 @@ class Witness:
         """Have an act of our own recorded of which the kernel's log will not tell."""
         since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
         parts = read_rss_parts(self._sources.root, act.process.id.pid)
-        unix = self._sources.unix_clock()
-        incident = testimony.of_act(act, self._boot, unix, since_boot_us, parts)
+        from oomwarden.guard.moments import noted
+
+        clocks = self._clocks(now)
+        moment = noted(now, clocks.boottime, clocks)
+        incident = testimony.of_act(act, self._boot, moment, since_boot_us, parts)
         stand = self._scene.stand(level, now)
         self._entries.record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
 
@@ -195,7 +202,7 @@ class Witness:
         log, recorder = self._log, self._sources.recorder
         if log is not None and not log.is_closed:
             self._read(level, now)
-            self._held += log.close(now)
+            self._held += log.close()
         self._patience_until = None
         self._count(now)
         self._enter_held(now, 0)
@@ -237,7 +244,7 @@ class Witness:
             detail = f"lost: {error.strerror}; kills are only counted from now on"
             self._senses.note(Sense.KERNEL_LOG, detail, works=False)
             narrate.senses([self._senses.states[Sense.KERNEL_LOG]])
-            self._held += log.close(now)
+            self._held += log.close()
             return
         if log.lost > self._lost_told:
             narrate.records_lost(log.lost - self._lost_told)
@@ -294,9 +301,9 @@ class Witness:
             elif not self._is_known(episode, left):
                 late += 1
                 if late <= MOST_TOLD_LATE:
-                    narrate.found_late(
-                        episode, self._seconds_since(testimony.killed_us(episode), now)
-                    )
+                    began = self._moment_of(episode, None, now).boottime
+                    ago = None if began is None else self._sources.boottime() - began
+                    narrate.found_late(episode, ago)
                 self._enter(episode, Accounted.FOUND_LATE, now, left)
         if late > MOST_TOLD_LATE:
             narrate.found_more_late(late - MOST_TOLD_LATE)
@@ -326,24 +333,36 @@ class Witness:
         key, lines = testimony.key_of(self._boot, episode), testimony.lines_of(episode)
         explains = self._accounts.explain(key, lines, self._counted, open_lines)
         self._entries.note_scopes(episode)
-        passed = self._seconds_since(testimony.killed_us(episode), now)
-        at_unix = None if passed is None else self._sources.unix_clock() - passed
-        incident = testimony.of_episode(episode, self._boot, accounted, at_unix, self._newly_lost())
-        asked = self._scene.claims.claim(episode, now if passed is None else now - passed)
-        if asked is not None:
-            incident = replace(incident, asked=asked)
+        mark: Mark | None = None
         if accounted is Accounted.EXPLAINED and self._log is not None:
             self._cgroups.note(episode.kills)
             mark = self._log.mark(testimony.anchor_of(episode))
-            if mark is not None:
-                at = mark.at if passed is None else min(now - passed, mark.at)
-                incident = testimony.with_past(incident, self._scene, mark.stand, at)
+        moment = self._moment_of(episode, mark, now)
+        incident = testimony.of_episode(episode, self._boot, accounted, moment, self._newly_lost())
+        asked = self._scene.claims.claim(episode, moment.monotonic)
+        if asked is not None:
+            incident = replace(incident, asked=asked)
+        if mark is not None:
+            incident = testimony.with_past(incident, self._scene, mark.stand, mark.at)
         self._entries.record(incident, explains, len(episode.kills))
 
-    def _seconds_since(self, since_boot_us: int | None, now: float) -> float | None:
-        if since_boot_us is None or self._log is None:
-            return None
-        return max((self._log.kernel_us(now) - since_boot_us) / _US, 0.0)
+    def _clocks(self, now: float) -> Clocks:
+        from oomwarden.guard.moments import Clocks
+
+        return Clocks(now, self._sources.boottime(), self._sources.unix_clock())
+
+    def _moment_of(self, episode: Episode, mark: Mark | None, now: float) -> Moment:
+        """Tell when it was: as it was noted, or else as far as the log dates it."""
+        from oomwarden.guard.moments import awake_ago, noted
+
+        clocks = self._clocks(now)
+        if mark is not None:
+            return noted(mark.at, mark.boottime, clocks)
+        logged_us = testimony.killed_us(episode)
+        passed = None
+        if logged_us is not None and self._log is not None:
+            passed = max((self._log.kernel_us(now) - logged_us) / _US, 0.0)
+        return awake_ago(passed, clocks)
 
     def _newly_lost(self) -> int:
         """Count the records that were lost since the last incident."""

@@ -16,13 +16,14 @@ class Incident:
     """Everything that is kept. ``key`` is the same however often the same log is read.
 
     ``at_unix`` is in seconds, of the first kill, or of when an unexplained one was noticed.
-    ``since_boot_us`` is the kernel's clock. ``episode`` is None where nothing but a counter
-    tells of the kills; ``counted`` is by how much the kernel's counter grew, and ``counter``
-    which one it was (``/proc/vmstat``, or a cgroup path). ``level`` was in force, with
-    ``level_seconds`` since it was entered. ``predicted`` was ranked ``predicted_seconds``
-    before. ``lost_records`` had been overwritten in the kernel's ring before we could read.
-    ``left_out`` says what was there and is not kept, because it was too much. ``asked`` is what
-    the guard did to bring it about, None where it did nothing.
+    ``since_boot_us`` is the kernel's clock, ``boottime_seconds`` the one by which processes
+    tell when they started, and which goes on while the machine is suspended. ``episode`` is
+    None where nothing but a counter tells of the kills; ``counted`` is by how much the kernel's
+    counter grew, and ``counter`` which one it was (``/proc/vmstat``, or a cgroup path).
+    ``level`` was in force, with ``level_seconds`` since it was entered. ``predicted`` was
+    ranked ``predicted_seconds`` before. ``lost_records`` had been overwritten in the kernel's
+    ring before we could read. ``left_out`` says what was there and is not kept, because it was
+    too much. ``asked`` is what the guard did to bring it about, None where it did nothing.
     """
 
     key: str
@@ -46,3 +47,4 @@ class Incident:
     lost_records: int = 0
     left_out: tuple[str, ...] = ()
     asked: Asked | None = None
+    boottime_seconds: float | None = None

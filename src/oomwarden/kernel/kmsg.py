@@ -147,6 +147,12 @@ def sequence_of(record: bytes) -> int:
     return int(record.split(b",", 2)[1])
 
 
+def logged_us(record: bytes) -> int | None:
+    """Read when a record was logged, in microseconds of the kernel's clock; None if it is odd."""
+    fields = record.split(b",", 3)
+    return int(fields[2]) if len(fields) > 3 and fields[2].isdigit() else None  # noqa: PLR2004
+
+
 def is_kernels(record: bytes) -> bool:
     """Whether the kernel itself wrote a record, and no process through /dev/kmsg.
 

@@ -116,10 +116,16 @@ def _swap_kib(row: Task | None, seen: Seen | None, scale: Scale) -> int | None:
 
 
 def _ran_seconds(incident: Incident, seen: Seen | None, ticks: int) -> float | None:
-    """Tell how long it ran. The two clocks differ by the time that the machine was suspended."""
-    if seen is None or incident.since_boot_us is None:
+    """Tell how long it ran, by the clock that counts the time that the machine was suspended.
+
+    Of an incident that has no such time the kernel's clock has to do, which does not count it.
+    """
+    died = incident.boottime_seconds
+    if died is None and incident.since_boot_us is not None:
+        died = incident.since_boot_us / 1e6
+    if seen is None or died is None:
         return None
-    ran = incident.since_boot_us / 1e6 - seen.start_ticks / ticks
+    ran = died - seen.start_ticks / ticks
     return round(ran, 1) if ran >= 0 else None
 
 
