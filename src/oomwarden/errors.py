@@ -11,10 +11,14 @@ The exit codes above 2 are the ones of ``sysexits.h``: service managers know the
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What may run out for a while: descriptors, of ours or of the machine, and kernel memory."""
 
 
 class ExitCode(IntEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import stat
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.guard.helpers import Script
 from tests.guard.test_lean import run_as_guard
 
 from oomwarden.errors import NotPermittedError, OomwardenError
@@ -51,6 +53,33 @@ def test_a_question_is_answered(server: ControlServer, request_: str, answer: Js
     client.join()
 
     assert asked == [answer]
+
+
+def test_without_descriptors_nobody_wakes_the_loop_over_and_over(server: ControlServer) -> None:
+    """Who waits at the door stays there, and the door is not looked at until the next turn."""
+    script = Script()
+    door = server.fileno()
+    script.watch(door)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(server.path)
+        lowest_free = os.open("/dev/null", os.O_RDONLY)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                server.attend({door}, 1.0, script, {})
+            watched_when_short = set(script.watched)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        server.attend(set(), 2.0, script, {})
+        watched_again = set(script.watched)
+        served = server.attend({door}, 2.0, script, {})
+
+    assert watched_when_short == set()
+    assert watched_again == {door}
+    assert served == 1
+    assert server.has_clients
 
 
 def test_only_owner_and_group_may_connect(server: ControlServer) -> None:

@@ -143,6 +143,12 @@ def oom_kills() -> int:
     return counters("/proc/vmstat")["oom_kill"]
 
 
+def cpu_seconds(pid: int) -> float:
+    """The time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def score(pid: int | str) -> int:
     """The ``oom_score_adj`` of a process."""
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text())

@@ -87,22 +87,15 @@ def fork_guard(config: Path | None = None) -> Born:
 class Guard:
     """``oomwarden run`` with a score of 0, as a shell would start it."""
 
-    def __init__(self, *options: str | Path) -> None:
-        """Start it and wait until it answers."""
+    def __init__(self, *options: str | Path, without: str = "") -> None:
+        """Start it and wait until it answers; ``without`` names a capability that it lacks."""
+        fewer = ["setpriv", f"--bounding-set=-{without}"] if without else []
         number = len(list(WORK.glob("guard-*.log"))) + 1
         with (WORK / f"guard-{number}.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    "choom",
-                    "-n",
-                    "0",
-                    "--",
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "oomwarden",
-                    "run",
-                    *options,
+                    *(*fewer, "choom", "-n", "0", "--"),
+                    *(sys.executable, "-P", "-m", "oomwarden", "run", *options),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -111,7 +104,7 @@ class Guard:
 
     @property
     def pid(self) -> int:
-        """Of the guard itself, which neither choom nor ``run`` fork to start."""
+        """Of the guard itself, which neither of these programs forks to start."""
         return self._process.pid
 
     def status(self) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class ControlServer:
         self._clients: dict[int, tuple[socket.socket, float]] = {}
         self._loading: Loading | None = None
         self._waiting: set[int] = set()
+        self._is_shut = False
 
     @property
     def path(self) -> str:
@@ -106,9 +107,18 @@ class ControlServer:
         for fd in asking:
             self.serve(fd, answers)
             self._hang_up(fd, events)
-        if self.fileno() in ready:
+        if self._is_shut:
+            self._is_shut = False
+            events.watch(self.fileno())
+        elif self.fileno() in ready:
             served += 1
-            client = self.accept(now)
+            try:
+                client = self.accept(now)
+            except OSError:
+                # Who waits at the door would wake us over and over until there is room.
+                self._is_shut = True
+                events.drop(self.fileno())
+                raise
             if client is not None:
                 events.watch(client)
         for fd in self.late(now):
@@ -118,7 +128,13 @@ class ControlServer:
     def _have_json_loaded(self, asking: list[int], events: Events) -> None:
         """Let those who ask wait for what their answers are written with."""
         if self._loading is None:
-            self._loading = Loading(load_json)
+            try:
+                self._loading = Loading(load_json)
+            except OSError:
+                # Without a descriptor for that they would wake us over and over.
+                for fd in asking:
+                    self._hang_up(fd, events)
+                raise
             events.watch(self._loading.fd)
         for fd in asking:
             # What they ask stays where it is, and would wake us over and over.
@@ -139,8 +155,7 @@ class ControlServer:
             client, _ = self._socket.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
-                # It stays at the door, which would wake us over and over: the loop makes room.
-                raise
+                raise  # It stays at the door: the loop makes room.
             return None
         if len(self._clients) >= MOST_CLIENTS:
             client.close()

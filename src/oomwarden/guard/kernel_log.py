@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from oomwarden.guard import narrate, testimony
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 EXPIRE_SECONDS = 1.0
 """How often it is looked whether an episode is over, while one is not."""
+
+RETRY_SECONDS = 1.0
+"""When loading the grammar is tried again, after it failed for want of descriptors."""
 
 REPEAT_SECONDS = 2.0
 """Nobody else has the pid of a victim so soon after it."""
@@ -70,18 +74,20 @@ def load_grammar() -> Episodes:
 class KernelLog:
     """Reads on whenever there is something, and remembers how far it has come."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is an edge
         self,
         kmsg: Kmsg,
         events: Events,
         is_gone: Callable[[int], bool],
         boottime: Callable[[], float],
         now: float,
+        load: Callable[[], Episodes] | None = None,
     ) -> None:
         """Watch the log from now on; ``is_gone`` tells whether a process has ended.
 
-        ``boottime`` tells the seconds of CLOCK_BOOTTIME.
+        ``boottime`` tells the seconds of CLOCK_BOOTTIME; ``load`` loads the grammar.
         """
+        self._load_grammar = load or load_grammar
         self._kmsg = kmsg
         self._boottime = boottime
         self._is_gone = is_gone
@@ -161,9 +167,10 @@ class KernelLog:
     ) -> list[Episode]:
         """Read on; tell the episodes that are complete by now. Raises OSError: the log is lost.
 
+        Or there is something short, to load what understands it: then nothing is lost.
         When there is a kill, ``stand`` is asked how things stand, and ``rule_of`` who it was.
         """
-        if self._loading is not None and not self._has_loaded(self._loading):
+        if self._loading is not None and not self._has_loaded(self._loading, now):
             return []
         if not self._kept:
             batch = self._kmsg.read()
@@ -174,7 +181,7 @@ class KernelLog:
                 self._compare_clocks(logged_us(batch.records[-1]), now)
             self._mark(now, stand, rule_of)
             self._rest(len(batch.records), now)
-        done = self._understand()
+        done = self._understand(now)
         if self.is_drained and self._episodes is not None:
             done += self._episodes.expire(self.kernel_us(now))
             done += self._episodes.let_go(self._is_gone)
@@ -185,9 +192,12 @@ class KernelLog:
 
     def close(self) -> list[Episode]:
         """Stop reading; tell the episodes that might have gone on."""
-        if self._kept:
-            self._episodes = self._episodes or load_grammar()
-        done = self._understand()
+        done: list[Episode] = []
+        # What cannot be understood for want of descriptors is left to the next guard.
+        with suppress(OSError):
+            if self._kept:
+                self._episodes = self._episodes or self._load_grammar()
+            done = self._understand(0.0)
         self.is_closed = True
         self._read_at = self._expire_at = None
         self._watch(watched=False)
@@ -208,7 +218,7 @@ class KernelLog:
         """Tell the time by the kernel's clock, which is near CLOCK_MONOTONIC, in microseconds."""
         return int(now * _US) + self._ahead_us
 
-    def _understand(self) -> list[Episode]:
+    def _understand(self, now: float) -> list[Episode]:
         """Read what was taken from the log; what cannot be read yet is kept."""
         records, self._kept = self._kept, []
         done: list[Episode] = []
@@ -220,10 +230,10 @@ class KernelLog:
             if self._episodes is None:
                 if self._live_from is not None and self._loading is None:
                     self._kept = records[place:]
-                    self._load()
+                    self._load(now)
                     return done
                 # At our start nobody is kept waiting.
-                self._episodes = load_grammar()
+                self._episodes = self._load_grammar()
             from oomwarden.oomlog.records import parse_kmsg
 
             try:
@@ -231,7 +241,7 @@ class KernelLog:
                 done += self._episodes.feed(record)
             except Exception as error:  # noqa: BLE001 - no line of a log may stop the guard
                 narrate.not_understood(data, error)
-                self._episodes = load_grammar()
+                self._episodes = self._load_grammar()
             is_waiting = self._episodes.is_waiting
         return done
 
@@ -258,19 +268,21 @@ class KernelLog:
             mark.pid == each.pid and mark.at - each.at < REPEAT_SECONDS for each in self._marks
         )
 
-    def _load(self) -> None:
-        self._loading = Loading(load_grammar)
+    def _load(self, now: float) -> None:
+        self._read_at = now + RETRY_SECONDS
+        self._loading = Loading(self._load_grammar)
         self._events.watch(self._loading.fd)
         self._watch(watched=False)
         self._read_at, self.is_drained = None, False
 
-    def _has_loaded(self, loading: Loading) -> bool:
+    def _has_loaded(self, loading: Loading, now: float) -> bool:
         if not loading.is_over:
             return False
+        self._loading = None
         self._events.drop(loading.fd)
         loading.close()
-        self._episodes = load_grammar()
-        self._loading = None
+        self._read_at = now + RETRY_SECONDS
+        self._episodes = self._load_grammar()
         # What was kept is read now, and at once after it what has come since.
         self._read_at = 0.0
         return True

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from oomwarden.guard import threads
 from oomwarden.kernel.linking import link
@@ -34,7 +35,8 @@ class Loading:
 
     def _load(self) -> None:
         try:
-            self._load_it()
+            with suppress(OSError):  # who asks for it meets that again, and can tell
+                self._load_it()
         finally:
             self._tell()
 

@@ -5,7 +5,6 @@ It never waits for anything but its poll set, and every file that it reads is a 
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import select
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import oomwarden
 from oomwarden.config.schema import CALM, Config
+from oomwarden.errors import SHORT_OF
 from oomwarden.guard import narrate, status
 from oomwarden.guard.chronicle import Chronicle
 from oomwarden.guard.control import ControlServer, Json
@@ -43,9 +43,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
     from oomwarden.guard.last_resort import LastResorts
-
-SHORT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What may run out for a while: descriptors, of ours or of the machine, and kernel memory."""
 
 QUIET_SECONDS = 0.5
 """Whoever is to be looked at more often than this is not at rest."""

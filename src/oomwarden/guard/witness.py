@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from oomwarden.config.schema import CALM
+from oomwarden.errors import SHORT_OF
 from oomwarden.guard import narrate, testimony
 from oomwarden.guard.accounting import Accounting
 from oomwarden.guard.cgroup_tally import CgroupTally
@@ -241,6 +242,8 @@ class Witness:
         try:
             done = log.read(now, lambda: self._scene.stand(level, now), self._scene.rule_of)
         except OSError as error:
+            if error.errno in SHORT_OF:
+                raise  # It is read on once there is enough again.
             detail = f"lost: {error.strerror}; kills are only counted from now on"
             self._senses.note(Sense.KERNEL_LOG, detail, works=False)
             narrate.senses([self._senses.states[Sense.KERNEL_LOG]])

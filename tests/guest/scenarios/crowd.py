@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import Counter
@@ -11,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tests.guest.brood import brood
-from tests.guest.inside import Report, counters, run, score, wait_for
+from tests.guest.inside import Report, counters, cpu_seconds, run, score, wait_for
 from tests.guest.needs import Needs
 from tests.guest.population import start
 from tests.guest.warden import Guard, call_json, work_file
@@ -145,13 +144,6 @@ def scenario(report: Report) -> None:
 def memory(name: str) -> int:
     """A size of the machine, KiB."""
     return counters("/proc/meminfo")[name]
-
-
-def cpu_seconds(pid: int) -> float:
-    """The time that a process has used so far."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def counters_of(pid: int) -> dict[str, int]:
