@@ -41,6 +41,7 @@ def scenario(report: Report) -> None:
     pressure = max(each[1] for each in seen)
     report.check("the machine's pressure is high", pressure >= PRESSURE_PERCENT, pressure)
     report.check("with memory to spare", min(each[2] for each in seen) > 50, seen[-1])
+    report.tell(f"pressure of {pressure} % by one cgroup; the default policy stayed calm")
     report.equal("the default policy stays calm", {each[0] for each in seen}, {"calm"})
     report.equal("the first guard exits with 0", guard.stop(signal.SIGTERM), 0)
 

@@ -119,6 +119,10 @@ def scenario(report: Report) -> None:
     report.check("rebels that were left alone", tally["rebels"] >= FEW, tally["rebels"])
     report.check("orphans that were put right", tally["orphans"] >= ROUNDS, tally["orphans"])
     report.equal("nobody else was ever changed", changes(others), {})
+    report.tell(
+        f"{ROUNDS} guards killed; {tally['left']} left scores behind, all put right, with"
+        f" {tally['orphans']} orphans; {tally['rebels']} changed by others left alone"
+    )
     kill_all(game.workers)
 
 

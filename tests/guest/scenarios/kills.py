@@ -103,6 +103,10 @@ def scenario(report: Report) -> None:
     report.equal("the kernel has counted what was recorded", oom_kills(), total)
     states = Counter(each.accounted.value for each in incidents())
     report.check("how they were accounted for", not states["unexplained"], states)
+    report.tell(
+        f"{oom_kills()} kills counted, {total} recorded: "
+        + ", ".join(f"{number} incidents {state}" for state, number in sorted(states.items()))
+    )
 
 
 def watched(series: Series, guard: Guard) -> None:
@@ -166,6 +170,7 @@ def storm(series: Series, guard: Guard) -> None:
     series.report.equal("killed in the storm", len(killed_pids(texts)), STORM)
     series.report.check("the kernel printed less", headers < STORM, headers, f"in {seconds} s")
     series.check(guard, "a storm")
+    series.report.tell(f"a storm of {STORM} kills in {seconds} s with {headers} headers printed")
     for group in groups:
         remove_cgroup(group)
 

@@ -46,6 +46,7 @@ def scenario(report: Report) -> None:
     hog = start("hog", then=growing(100, int(total_mib * HOG_SHARE)))
     took = wait_for(lambda: not hog.alive(), 60)
     report.check("the kernel killed the hog", took is not None, took)
+    report.tell(f"the kernel was asked, and had killed, {took} s after the hog was born")
     time.sleep(8)
     report.equal("and nobody else", killed_pids(log.new()), [hog.pid])
     report.check("who is to be kept lives", keep.alive())

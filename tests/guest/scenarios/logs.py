@@ -224,6 +224,7 @@ def compare(report: Report, known: list[dict[str, Any]], logs: dict[str, bytes])
         wanted = [without_colour(kill) for kill in of_kmsg] if is_text_of_journal else of_kmsg
         report.check(f"{name}: the same as in /dev/kmsg", kills == wanted)
     report.equal("as many as died", len(of_kmsg), len(known))
+    report.tell(f"{len(known)} kills, told alike by {len(logs)} logs")
     for want, kill in zip(known, of_kmsg, strict=False):
         report.equal(f"{want['comm']!r}", {key: kill[key] for key in want}, want)
 

@@ -108,6 +108,10 @@ def scenario(report: Report) -> None:
             play(game, domain, f"{domain.name}, swap of {swap_mib} MiB, {number}")
     report.equal("so many kills were foretold", game.hits, len(domains) * ROUNDS)
     report.check("orders that only the limit made", game.differs, game.differs)
+    report.tell(
+        f"{game.hits} of {len(domains) * ROUNDS} kills at a limit were foretold; {game.differs}"
+        " orders were another than the machine's"
+    )
     write(inner.parent / "memory.swap.max", "0")
     whole_group(game, Domain("a group", other, (other,)))
     for group in (*homes, inner, other, inner.parent):
