@@ -91,13 +91,13 @@ def with_rows(page: str, new: Iterable[Row]) -> str:
     if not (mark and end):
         message = f"no place for results: a page needs the lines {BEGIN} and {END}"
         raise ValueError(message)
-    rows = {(row.scenario, row.kernel): row for row in rows_in(page)}
+    rows = rows_in(page)
     for row in new:
-        known = rows.get((row.scenario, row.kernel))
-        if row.result != SKIPPED or known is None or known.result == SKIPPED:
-            rows[row.scenario, row.kernel] = row
+        same = [known for known in rows if _is_same(known, row)]
+        if row.result != SKIPPED or all(known.result == SKIPPED for known in same):
+            rows = [*(known for known in rows if known not in same), row]
     table = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-    table += [str(row) for row in sorted(rows.values(), key=_place)]
+    table += [str(row) for row in sorted(rows, key=_place)]
     return "\n".join([before + BEGIN, "", *table, "", END + after])
 
 
@@ -114,6 +114,13 @@ def write_row(path: Path, row: Row) -> None:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _is_same(one: Row, other: Row) -> bool:
+    """Whether two rows are of one scenario and kernel; a skipped one may only know the series."""
+    short, long = sorted((one.kernel, other.kernel), key=len)
+    is_series = SKIPPED in {one.result, other.result} and long.startswith(f"{short}.")
+    return one.scenario == other.scenario and (short == long or is_series)
 
 
 def _place(row: Row) -> tuple[str, list[int]]:

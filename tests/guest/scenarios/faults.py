@@ -108,7 +108,9 @@ def scenario(report: Report) -> None:
     damaged_database(patient)
     patient.alive("damaged_database")
     report.equal("the guard exits with 0", patient.guard.stop(signal.SIGTERM), 0)
-    report.tell(f"9 faults, one of them a guard stopped for {STOPPED_SECONDS} s; {oom_kills()} kills")
+    report.tell(
+        f"9 faults, one of them a guard stopped for {STOPPED_SECONDS} s; {oom_kills()} kills"
+    )
 
 
 def guard_of(config: Path) -> Guard:
