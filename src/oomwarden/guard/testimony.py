@@ -13,12 +13,14 @@ from oomwarden.kill import Episode, Kill, Scope
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oomwarden.guard.acts import Act
-    from oomwarden.guard.moments import Moment
+    from oomwarden.guard.kernel_log import Mark
+    from oomwarden.guard.moments import Clocks, Moment
 
 MACHINE = "/proc/vmstat"
 """The counter of kills on the whole machine."""
 
 _KILLED = "Killed process "
+_US = 1_000_000
 
 
 def load() -> None:
@@ -44,6 +46,21 @@ def killed_us(episode: Episode) -> int | None:
     anchor = anchor_of(episode)
     found = (each.since_boot_us for each in episode.records if each.sequence == anchor)
     return next(found, None)
+
+
+def moment_of(episode: Episode, mark: Mark | None, kernel_us: int | None, clocks: Clocks) -> Moment:
+    """Tell when it was: as was noted when it was read, or else as far as the log dates it.
+
+    ``kernel_us`` is the present time by the clock of the log; None where there is none to read.
+    """
+    from oomwarden.guard.moments import awake_ago, noted
+
+    if mark is not None:
+        return noted(mark.at, mark.boottime, clocks)
+    logged_us = killed_us(episode)
+    if logged_us is None or kernel_us is None:
+        return awake_ago(None, clocks)
+    return awake_ago(max(kernel_us - logged_us, 0) / _US, clocks)
 
 
 def lines_of(episode: Episode) -> int:
@@ -112,7 +129,7 @@ def with_past(incident: Incident, scene: Scene, stand: Stand, at: float) -> Inci
 def of_act(
     act: Act,
     boot: Boot,
-    moment: Moment,
+    clocks: Clocks,
     since_boot_us: int,
     rss_parts_kib: tuple[int, int, int] | None,
 ) -> Incident:
@@ -136,9 +153,9 @@ def of_act(
     return Incident(
         key=f"{boot.id}:last-resort:{since_boot_us}",
         boot_id=boot.id,
-        at_unix=moment.unix,
+        at_unix=clocks.unix,
         since_boot_us=since_boot_us,
-        boottime_seconds=moment.boottime,
+        boottime_seconds=clocks.boottime,
         accounted=Accounted.OURS,
         episode=Episode(kills=(kill,), scope=kill.scope, memcg=within),
         kernel_release=boot.release,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from oomwarden.config.schema import CALM
@@ -70,6 +71,12 @@ class Sources:
     unix_clock: Callable[[], float]
     boottime: Callable[[], float]
     scribe: Scribe | None = None
+
+    def clocks(self, now: float) -> Clocks:
+        """Read all clocks; ``now`` is in seconds of CLOCK_MONOTONIC."""
+        from oomwarden.guard.moments import Clocks
+
+        return Clocks(now, self.boottime(), self.unix_clock())
 
 
 class Witness:
@@ -190,11 +197,9 @@ class Witness:
         """Have an act of our own recorded of which the kernel's log will not tell."""
         since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
         parts = read_rss_parts(self._sources.root, act.process.id.pid)
-        from oomwarden.guard.moments import noted
-
-        clocks = self._clocks(now)
-        moment = noted(now, clocks.boottime, clocks)
-        incident = testimony.of_act(act, self._boot, moment, since_boot_us, parts)
+        incident = testimony.of_act(
+            act, self._boot, self._sources.clocks(now), since_boot_us, parts
+        )
         stand = self._scene.stand(level, now)
         self._entries.record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
 
@@ -202,7 +207,8 @@ class Witness:
         """Enter what is left, and wait for the disk a little; tell how much is not written."""
         log, recorder = self._log, self._sources.recorder
         if log is not None and not log.is_closed:
-            self._read(level, now)
+            with suppress(OSError):
+                self._read(level, now)
             self._held += log.close()
         self._patience_until = None
         self._count(now)
@@ -349,23 +355,9 @@ class Witness:
             incident = testimony.with_past(incident, self._scene, mark.stand, mark.at)
         self._entries.record(incident, explains, len(episode.kills))
 
-    def _clocks(self, now: float) -> Clocks:
-        from oomwarden.guard.moments import Clocks
-
-        return Clocks(now, self._sources.boottime(), self._sources.unix_clock())
-
     def _moment_of(self, episode: Episode, mark: Mark | None, now: float) -> Moment:
-        """Tell when it was: as it was noted, or else as far as the log dates it."""
-        from oomwarden.guard.moments import awake_ago, noted
-
-        clocks = self._clocks(now)
-        if mark is not None:
-            return noted(mark.at, mark.boottime, clocks)
-        logged_us = testimony.killed_us(episode)
-        passed = None
-        if logged_us is not None and self._log is not None:
-            passed = max((self._log.kernel_us(now) - logged_us) / _US, 0.0)
-        return awake_ago(passed, clocks)
+        kernel_us = None if self._log is None else self._log.kernel_us(now)
+        return testimony.moment_of(episode, mark, kernel_us, self._sources.clocks(now))
 
     def _newly_lost(self) -> int:
         """Count the records that were lost since the last incident."""
