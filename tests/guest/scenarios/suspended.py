@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,7 @@ rules:
     match: {{{{comm: worker}}}}
     score: {WANTED}
 """
+URI = f"file:{WORK / 'state/incidents.db'}?mode=ro"
 DRIVER = Path("/sys/bus/virtio/drivers/9pnet_virtio")
 
 
@@ -181,6 +182,7 @@ def without_shares() -> Iterator[None]:
     mounts = [row for row in rows if row[2] == "9p"]
     devices = [path.name for path in DRIVER.glob("virtio*")]
     for row in mounts:
+        subprocess.run(["fuser", "-vm", row[1]], check=False)
         subprocess.run(["umount", row[1]], check=True)
     for device in devices:
         (DRIVER / "unbind").write_text(device)
@@ -206,10 +208,9 @@ def memory(name: str) -> int:
 
 def incidents() -> dict[str, Incident]:
     """What is in the database, by the name of who died."""
-    path = WORK / "state/incidents.db"
-    if not path.exists():
-        return {}
-    with closing(sqlite3.connect(path)) as database:
+    rows = []
+    # Until the guard has made them there is no file, or no table in it.
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(URI, uri=True)) as database:
         rows = database.execute("SELECT document FROM incidents ORDER BY id").fetchall()
     found = [decode(document) for (document,) in rows]
     return {str(each.episode.kills[0].comm): each for each in found if each.episode}
