@@ -109,7 +109,7 @@ class Storm:
                 name, fields = path.read_text().split("(", 1)[1].rsplit(")", 1)
             except OSError:
                 continue
-            is_theirs = int(fields.split()[3]) == self.brood.head.pid
+            is_theirs = int(fields.split()[3]) == self.brood.head.pid and fields.split()[0] != "Z"
             if is_theirs and name not in WANTED:
                 found.append(int(path.parent.name))
         return found
