@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +320,42 @@ def test_reload_of_a_bad_configuration_keeps_the_old_one(
         "state": "rejected at reload; the one before is in force",
     }
     assert any("3000 is outside" in message for message in caplog.messages)
+
+
+def test_reload_without_descriptors_keeps_the_old_one_and_the_guard(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No child can be started to read it: that is said, and the next SIGHUP tries again."""
+    file = tmp_path / "config.yaml"
+    file.write_text("rules: [{name: web, match: {comm: web}, score: 250}]\n")
+    machine.start(10, "web")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen: list[tuple[str, int]] = []
+
+    def run_out() -> None:
+        lowest_free = os.open("/dev/null", os.O_RDONLY)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        script.signals = {signal.SIGHUP}
+
+    def mend() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        look()
+
+    def look() -> None:
+        status: dict[str, Any] = warden.status(script.now)
+        seen.append((status["config"]["state"], machine.score(10)))
+
+    script = _reloading(look)
+    script._steps = chain([(0.1, run_out), (0.1, mend)], script._steps)
+    warden = guard(machine.root, config(rule("web", 100)), script, config_file=str(file))
+    with caplog.at_level(logging.INFO, "oomwarden"):
+        warden.run()
+
+    refused = "not read (Too many open files); the one before is in force"
+    assert seen[0] == (refused, 100)
+    assert seen[-1] == ("valid", 250)
+    assert f"the new configuration is {refused}" in caplog.messages
 
 
 def _reloading(look: Callable[[], object]) -> Script:

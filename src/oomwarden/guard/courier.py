@@ -75,9 +75,18 @@ class Courier:
             raise
         finally:
             os.close(theirs)
-        self._pidfd = os.pidfd_open(self._pid)
+        try:
+            self._pidfd = os.pidfd_open(self._pid)
+        except OSError:
+            # Nobody would see it come back: it goes again when it can be.
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            os.close(self._pipe)
+            raise
         # For what it will have to say: it has more to load than we have.
-        self._loading = None if has_json() else Loading(load_json)
+        self._loading: Loading | None = None
+        with suppress(OSError):
+            self._loading = None if has_json() else Loading(load_json)
 
     def fileno(self) -> int:
         """Readable when it has ended."""

@@ -37,6 +37,9 @@ class Compilation:
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, child_end, 1)],
             )
+        except OSError:
+            os.close(self._pipe)
+            raise
         finally:
             os.close(child_end)
         self._data = bytearray()
@@ -83,12 +86,19 @@ class Reload:
         self.state = "valid"
 
     def start(self) -> None:
-        """Have it read again, unless that is being done. Raises OSError."""
+        """Have it read again, unless that is being done, or no child can be started for it."""
         if self._compilation is not None:
             return
         narrate.log.info("reading the configuration again")
         self._notifier.say(RELOADING="1")
-        self._compilation = Compilation(self._config_file)
+        try:
+            self._compilation = Compilation(self._config_file)
+        except OSError as error:
+            # Descriptors or processes have run out; whoever asked may ask again.
+            self.state = f"not read ({error.strerror}); the one before is in force"
+            narrate.rejected(self.state)
+            self._notifier.say(READY="1", STATUS=f"configuration {self.state}")
+            return
         self._events.watch(self._compilation.fileno())
 
     @property
