@@ -228,6 +228,9 @@ def clocks(patient: Patient) -> None:
         contained()
         took = wait_for(patient.settled, RETRY_SECONDS)
         patient.report.check(f"a clock {shift:+d} s off", took is not None, patient.kills())
+        passed = time.time() - patient.kills()["last"]["at_unix"]  # noqa: TID251 - see above
+        is_right = -1 <= passed <= RETRY_SECONDS
+        patient.report.check("the kill has the time of that clock", is_right, round(passed, 1))
     time.clock_settime(time.CLOCK_REALTIME, now)
 
 
