@@ -109,8 +109,8 @@ class Trial:
         self.log = self.directory / "guard.log"
         (self.directory / "run").mkdir()
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a guard, without waiting for it."""
+    def start(self, *before: str) -> subprocess.Popen[bytes]:
+        """Start a guard, without waiting for it; ``before`` are words before its command."""
         environ = {
             **os.environ,
             "RUNTIME_DIRECTORY": str(self.directory / "run"),
@@ -118,9 +118,13 @@ class Trial:
         }
         empty = self.directory / "config.yaml"
         empty.write_text("rules: []\nlevels: []\n")
-        command = [sys.executable, "-P", "-m", "oomwarden", "run", "--config", str(empty)]
+        command = [*before, sys.executable, "-P", "-m", "oomwarden", "run", "--config", str(empty)]
         with self.log.open("ab") as log:
             return subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+
+    def pid(self) -> int:
+        """The guard itself, whatever started it."""
+        return int(str(ask(str(self.directory / "run"), "status")["pid"]))
 
     def kills(self) -> dict[str, Any] | None:
         """What the running guard says of kills; None while it does not answer."""

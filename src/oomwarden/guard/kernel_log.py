@@ -152,7 +152,8 @@ class KernelLog:
     def expect_kills(self) -> None:
         """Load what knows them, if it is not in memory: when they come, the disk is slow."""
         if self._episodes is None and self._foresight is None and not self.is_closed:
-            self._foresight = Loading(load_grammar)
+            with suppress(OSError):  # then they are read when they come
+                self._foresight = Loading(self._load_grammar)
 
     def is_late(self, sequence: int | None) -> bool:
         """Whether a record had been logged before our start."""
