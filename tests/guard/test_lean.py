@@ -205,7 +205,8 @@ from oomwarden.guard.kernel_log import KernelLog
 from oomwarden.kernel.kmsg import Kmsg, KmsgDevice
 def is_there():
     return "oomwarden.oomlog.episodes" in sys.modules
-log = KernelLog(Kmsg(KmsgDevice({str(tmp_path)!r})), Events(), lambda pid: True, 0.0)
+kmsg = Kmsg(KmsgDevice({str(tmp_path)!r}))
+log = KernelLog(kmsg, Events(), lambda pid: True, time.monotonic, 0.0)
 print(is_there())
 for _ in range(2):
     log.expect_kills()
@@ -214,7 +215,7 @@ for _ in range(500):
         break
     time.sleep(0.01)
 print(is_there())
-log.close(1.0)
+log.close()
 """
 
     assert run_as_guard(code) == ["False", "True"]
