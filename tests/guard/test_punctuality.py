@@ -48,10 +48,21 @@ def test_a_percentile_never_exceeds_the_longest() -> None:
     assert delays(0.21).percentile(99) == 0.21
 
 
+def test_those_on_time_tell_how_late_the_latest_was() -> None:
+    """No percentile is beyond it."""
+    made = Delays()
+    made.note_on_time(3, 0.0012)
+
+    assert made.status() == {
+        "count": 3, "p50_seconds": 0.0012, "p99_seconds": 0.0012, "max_seconds": 0.0012,
+        "too_long": 0,
+    }  # fmt: skip
+
+
 def test_percentiles_are_of_all_that_were_seen() -> None:
     """One in a hundred is beyond the 99th, one in fifty is not."""
     made = delays(1.0)
-    made.note_on_time(99)
+    made.note_on_time(99, 0.001)
 
     assert (made.percentile(50), made.percentile(99)) == (LIMITS_SECONDS[0], LIMITS_SECONDS[0])
     assert delays(*[0.0] * 97, 1.0, 1.0).percentile(99) == 1.0
@@ -122,9 +133,10 @@ def test_looks_amid_rest_are_counted_with_the_latest_of_them() -> None:
     one = Punctuality()
     one.rested(5, 0.001)
     one.rested(5, 0.5)
-    one.rested(0, 0.0)
+    one.rested(0, 0.001)
+    one.rested(0, 0.3)
 
-    assert told(one) == {("calm", "late"): (10, 0.5)}
+    assert told(one) == {("calm", "late"): (11, 0.5)}
 
 
 def test_a_guard_at_rest_counts_every_wake_up(machine: Machine) -> None:

@@ -34,6 +34,9 @@ COMMAND_LINE = (
 LIMIT_DISKS = b"scenario: the disks are slow from now on"
 """What a guest says on its console when it wants the limits that it needs; booting has none."""
 
+OWN_TIME = ("-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=2", "-cpu", "max,la57=off")
+"""An instruction takes 4 ns of the guest's time: 250 million a second, a slow but steady CPU."""
+
 _PYTHON = "/opt/venv/bin/python"
 
 
@@ -76,6 +79,7 @@ def boot_disks(  # noqa: PLR0913 - a machine has as many parts
 def _command(kernel: Kernel, needs: Needs, disks: Mapping[str, Path], *, kvm: bool) -> list[str]:
     """The emulator with its kernel and disks, in the order in which the guest names them."""
     machine = ["-accel", "kvm", "-cpu", "host"] if kvm else []
+    machine = [*OWN_TIME] if needs.own_time else machine
     machine = machine or ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"]
     command = ["qemu-system-x86_64", *machine, "-machine", "q35", "-nodefaults", "-no-reboot"]
     command += ["-display", "none", "-nic", "none"]

@@ -17,6 +17,7 @@ class Needs:
     ``systemd``: a Debian of its own with systemd and real services on a disk, instead of this
     machine's files (see :mod:`tests.guest.image`); ``swap_mib`` is a disk for swap there, and
     ``disk_mbps`` and ``disk_iops`` how fast its disks are once it asks for that (0: no limit).
+    ``own_time``: its one CPU runs at a fixed speed of its own time, whatever else the host does.
     """
 
     memory_mib: int = 1024
@@ -29,4 +30,5 @@ class Needs:
     swap_mib: int = 0
     disk_mbps: int = 0
     disk_iops: int = 0
+    own_time: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -44,9 +44,10 @@ class Delays:
         self._counts[bisect_left(LIMITS_SECONDS, seconds)] += 1
         self.longest = max(self.longest, seconds)
 
-    def note_on_time(self, count: int) -> None:
-        """Take in as many as that of which none was longer than ON_TIME_SECONDS."""
+    def note_on_time(self, count: int, longest: float) -> None:
+        """Take in as many as that, of which the longest was no longer than ON_TIME_SECONDS."""
         self._counts[0] += count
+        self.longest = max(self.longest, longest)
 
     def percentile(self, percent: float) -> float | None:
         """Tell the time, in seconds, that so many percent did not exceed; None without any.
@@ -57,21 +58,17 @@ class Delays:
         for place, count in enumerate(self._counts):
             seen += count
             if count and seen >= wanted:
-                is_last = place == len(LIMITS_SECONDS)
-                return self.longest if is_last else min(LIMITS_SECONDS[place], self._upper)
+                return min((*LIMITS_SECONDS[place : place + 1], self.longest))
         return None
-
-    @property
-    def _upper(self) -> float:
-        """The longest; those that were on time are only known to have been that."""
-        return max(self.longest, ON_TIME_SECONDS)
 
     def status(self) -> Json:
         """Tell how many there were, how long they were in seconds, and how many too long."""
         too_long = sum(self._counts[bisect_left(LIMITS_SECONDS, GOAL_SECONDS) + 1 :])
-        told: Json = {f"p{each}_seconds": self.percentile(each) for each in _PERCENTILES}
-        longest = round(self.longest, 4)
-        return {"count": sum(self._counts), **told, "max_seconds": longest, "too_long": too_long}
+        told: Json = {"count": sum(self._counts)}
+        for each in _PERCENTILES:
+            seconds = self.percentile(each)
+            told[f"p{each}_seconds"] = None if seconds is None else round(seconds, 4)
+        return {**told, "max_seconds": round(self.longest, 4), "too_long": too_long}
 
 
 class _Record:
@@ -118,10 +115,12 @@ class Punctuality:
     def rested(self, looks: int, latest: float) -> None:
         """Take in the looks amid rest at once, of which the latest was so many seconds late."""
         late = self._records[True].late
-        if looks and latest > ON_TIME_SECONDS:
+        if latest > ON_TIME_SECONDS:
+            # By an event it may have been woken, too, and after its time all the same.
             late.note(latest)
-            looks -= 1
-        late.note_on_time(looks)
+            looks, latest = looks - 1, 0.0
+        if looks > 0:
+            late.note_on_time(looks, latest)
 
     def status(self) -> Json:
         """Tell all, in calm and under pressure."""

@@ -1,0 +1,1 @@
+"""More in use than the machine has memory, and who is to be on time all the same."""
