@@ -17,6 +17,10 @@ class Needs:
     ``systemd``: a Debian of its own with systemd and real services on a disk, instead of this
     machine's files (see :mod:`tests.guest.image`); ``swap_mib`` is a disk for swap there, and
     ``disk_mbps`` and ``disk_iops`` how fast its disks are once it asks for that (0: no limit).
+    ``more`` are Debian packages that its root disk has beside the usual ones: one more root disk
+    in the cache, for what is only run on request. ``packages``: the Debian packages of this
+    checkout and of a version after it lie in ``old`` and ``new`` beside the results.
+    ``wheels``: so do oomwarden and all that it depends on, in ``wheels``, as pip wants them.
     """
 
     memory_mib: int = 1024
@@ -29,4 +33,7 @@ class Needs:
     swap_mib: int = 0
     disk_mbps: int = 0
     disk_iops: int = 0
+    packages: bool = False
+    wheels: bool = False
+    more: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
