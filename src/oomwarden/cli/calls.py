@@ -179,11 +179,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     return doctor(arguments.config, as_json=arguments.format == "json")
 
 
-def service_install(_arguments: argparse.Namespace) -> int:
+def service_install(arguments: argparse.Namespace) -> int:
     """Run ``oomwarden service install``."""
     from oomwarden.cli.service import service_install
 
-    return service_install()
+    return service_install(last_resort=arguments.last_resort)
 
 
 def service_uninstall(_arguments: argparse.Namespace) -> int:

@@ -219,6 +219,12 @@ def _add_service(commands: _Commands[argparse.ArgumentParser]) -> None:
     uninstall.set_defaults(command=calls.service_uninstall)
     state = parts.add_parser("status", help="whether it is installed, current and running")
     _add_format(state)
+    install.add_argument(
+        "--last-resort",
+        action=argparse.BooleanOptionalAction,
+        help="permit the service what a last resort takes, or forbid it again (as it is installed:"
+        " forbidden)",
+    )
     state.set_defaults(command=calls.service_status)
 
 
