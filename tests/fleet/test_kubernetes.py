@@ -174,3 +174,8 @@ def test_the_image_is_made_of_what_is_there() -> None:
 
     assert [name for name in copied if not (CONFIG.parent / name).exists()] == []
     assert {project["project"]["readme"], *project["project"]["license-files"], "src"} <= {*copied}
+    # What a link in src leads to must come with it.
+    src = CONFIG.parent / "src"
+    led_to = [path.resolve() for path in src.rglob("*") if path.is_symlink()]
+    assert led_to
+    assert {str(path.relative_to(CONFIG.parent)) for path in led_to} <= {*copied}
