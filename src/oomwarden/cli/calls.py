@@ -126,6 +126,10 @@ def alerts_list(arguments: argparse.Namespace) -> int:
 
 def alerts_deliver(arguments: argparse.Namespace) -> int:
     """Run ``oomwarden alerts deliver``."""
+    if arguments.watch:
+        from oomwarden.cli.courier_watch import watch_outbox
+
+        return watch_outbox(arguments.config)
     from oomwarden.cli.alerting import deliver_alerts
 
     return deliver_alerts(arguments.config, as_json=arguments.format == "json")
