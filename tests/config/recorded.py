@@ -69,10 +69,17 @@ class Table:
         return [each for each in self.processes if each.comm == comm]
 
 
-def record(root: str, about: str, leave_out: Collection[int] = (), unit: str = "") -> Table:
+def record(
+    root: str,
+    about: str,
+    leave_out: Collection[int] = (),
+    unit: str = "",
+    uids: Collection[int] = (),
+) -> Table:
     """Write down who is here, but for some processes, and for those of a unit.
 
-    Whoever is a child of theirs becomes one of init.
+    With ``uids`` it is the processes of these users alone. Whoever is a child of
+    somebody who is left out becomes one of init.
     """
     table = ProcessTable(root)
     rows = []
@@ -81,7 +88,9 @@ def record(root: str, about: str, leave_out: Collection[int] = (), unit: str = "
         if process is None or process.is_kernel_thread or pid in leave_out:
             continue
         row = _row(table, root, pid)
-        if row is not None and (not unit or unit_of(row.cgroup) != unit):
+        if row is None or (unit and unit_of(row.cgroup) == unit):
+            continue
+        if not uids or row.uid in uids:
             rows.append(row)
     table.close()
     here = {row.pid for row in rows}
@@ -178,8 +187,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write down the processes of this machine.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--about", required=True, help="how the machine was made")
+    parser.add_argument("--uid", type=int, action="append", default=[], help="only of this user")
     options = parser.parse_args()
-    write(record("/", options.about, leave_out={os.getpid()}), options.file)
+    table = record("/", options.about, leave_out={os.getpid()}, uids=options.uid)
+    write(table, options.file)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from tests.config.recorded import record, write
 from tests.guest.image import MORE
-from tests.guest.inside import OUT, Report, run, say, wait_for
+from tests.guest.inside import OUT, Report, run, say
 from tests.guest.needs import Needs
 from tests.guest.scenarios.service import held, systemctl
 
@@ -23,6 +24,7 @@ SERVICES = ("mariadb", "postgresql@15-main", "redis-server", "nginx", "apache2",
             "dovecot", "spamd", "ssh", "cron", "packagekit")  # fmt: skip
 """All that any of them starts: off, until it does."""
 SETTLE_SECONDS = 45
+PORT = 9222
 HOLD = "x = bytearray(%d << 20); x[::4096] = bytes(len(x) // 4096); import time; time.sleep(3600)"
 POOL = """\
 [{user}]
@@ -202,11 +204,12 @@ def desktop() -> Made:
         page.write_text(f"<script>x = new Uint8Array({20 + 60 * number} << 20).fill(1)</script>")
         page.chmod(0o644)
         tabs.append(page.as_uri())
-    as_user("alice", "chromium", "--headless", "--disable-gpu", "--remote-debugging-port=9222",
-            "--site-per-process", *tabs)  # fmt: skip
+    as_user("alice", "chromium", "--headless", "--disable-gpu", f"--remote-debugging-port={PORT}",
+            "--site-per-process", tabs[0])  # fmt: skip
+    held(lambda: opened(tabs[1]), 120)
+    held(lambda: opened(tabs[2]), 60)
     as_user("alice", "pylsp", "--tcp", "--port", "2087")
     as_user("alice", "python3", "-c", HOLD % 150)
-    wait_for(lambda: False, 90)
     return (
         (
             "Debian 12 in a guest of 3 GiB: alice's service manager with a headless Chromium and"
@@ -235,6 +238,16 @@ def after() -> None:
     systemctl("stop", "user@1001.service", "user-1001.slice", "user-1002.slice")
     for unit in ("shop", "dump", "display", "gitlab-runner", "actions.runner.acme-web.box"):
         systemctl("stop", unit)
+
+
+def opened(url: str) -> bool:
+    """Whether the browser has taken one more page (its DevTools protocol)."""
+    asked = Request(f"http://127.0.0.1:{PORT}/json/new?{url}", method="PUT")
+    try:
+        with urlopen(asked, timeout=30):  # noqa: S310
+            return True
+    except OSError:
+        return False
 
 
 def pool(user: str, group: str, children: int) -> None:
