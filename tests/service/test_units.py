@@ -93,7 +93,7 @@ def test_the_drop_in_for_a_last_resort_opens_as_little_as_it_can(tmp_path: Path)
     exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
 
     assert exposure is not None
-    assert float(exposure[1]) <= 2.7
+    assert float(exposure[1]) <= MOST_EXPOSED["oomwarden.service"] + 0.4
     assert "oomwarden.service.d" not in done.stderr
 
 
