@@ -260,3 +260,32 @@ def test_grubby_is_used_where_it_is() -> None:
     assert found(facts)["cgroups"].command == (
         "grubby --update-kernel=ALL --args=cgroup_enable=memory && reboot"
     )
+
+
+@pytest.mark.parametrize("sense", Sense)
+def test_every_sense_may_be_missing(sense: Sense) -> None:
+    """Whichever it is, that is a finding and no failure."""
+    name = f"sense-{sense.name.lower().replace('_', '-')}"
+
+    assert name in found(without(sense, "missing"))
+
+
+@pytest.mark.parametrize("sense", [Sense.ASK_KERNEL, Sense.PROCESS_SIGNALS])
+def test_a_last_resort_that_the_service_forbids_is_permitted_by_a_command(sense: Sense) -> None:
+    """In the running guard by what it lacks; before it runs by its unit."""
+    facts = without(sense, "read-only", last_resort_confined="it may not")
+    idle = replace(
+        WELL,
+        running=None,
+        senses=tuple(s for s in WELL.senses if s.sense is not Sense.ASK_KERNEL),
+        last_resort_confined="it may not",
+    )
+
+    finding = found(facts)[f"sense-{sense.name.lower().replace('_', '-')}"]
+    assert (finding.gravity, finding.command) == (
+        Gravity.WARNING,
+        "oomwarden service install --last-resort",
+    )
+    assert "last-resort" not in found(facts)
+    assert found(idle)["last-resort"].message == "it may not"
+    assert found(without(sense, "elsewhere"))[finding.id].command is None

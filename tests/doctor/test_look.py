@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Machine
-from tests.guard.helpers import config, rule
+from tests.guard.helpers import HERE, config, rule
 
 from oomwarden.config.compiled import Loaded
+from oomwarden.config.resorts import Action, LastResort
 from oomwarden.config.schema import Config
 from oomwarden.doctor.facts import Facts, Peer
 from oomwarden.doctor.look import look
@@ -20,6 +22,7 @@ from oomwarden.kernel.containment import read_containment
 from oomwarden.kernel.oom_killer import Settings, read_settings
 from oomwarden.kernel.swaps import SwapArea, parse_swaps, read_swaps
 from oomwarden.model import Sense, SenseState
+from oomwarden.service.units import SHIPPED
 
 STATUS = {
     "version": "1.0",
@@ -201,3 +204,19 @@ def test_systemd_knows_the_container_best(tmp_path: Path) -> None:
     (tmp_path / "run/systemd/container").write_text("lxc\n")
 
     assert read_containment(str(tmp_path)).container == "lxc"
+
+
+def test_a_last_resort_is_held_against_the_unit(machine: Machine) -> None:
+    """Only where there are both: a last resort, and a unit that forbids it."""
+    unit = machine.path / "etc/systemd/system/oomwarden.service"
+    resort = LastResort("low", 1, Action.KERNEL_OOM, 2, 5, 10, None, (), HERE)
+    about = replace(config(), last_resort=(resort,))
+    nowhere = seen(machine, about=about)
+    unit.parent.mkdir(parents=True)
+    unit.write_bytes((SHIPPED / "oomwarden.service").read_bytes())
+
+    confined = seen(machine, about=about)
+
+    assert (nowhere.last_resort_confined, nowhere.unit_installed) == (None, False)
+    assert seen(machine).last_resort_confined is None
+    assert "oomwarden service install --last-resort" in (confined.last_resort_confined or "")

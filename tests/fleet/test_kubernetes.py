@@ -13,10 +13,14 @@ import pytest
 import yaml
 from tests.guest.pod import pod_spec
 
+from oomwarden.config.load import load_config
+from oomwarden.config.schema import Way
+
 CONFIG = Path(__file__).parents[2] / "config"
 KUBERNETES = CONFIG / "kubernetes"
 OVERLAY = "with-kernel-log/kernel-log.yaml"
-KUSTOMIZATIONS = ("base", "with-kernel-log")
+COURIER = "courier/courier.yaml"
+KUSTOMIZATIONS = ("base", "with-kernel-log", "with-courier")
 VERSIONS = ("1.31", "1.37")
 """The oldest that is validated, and the newest that kubernetes-validate 1.37 knows."""
 
@@ -96,18 +100,19 @@ def test_everything_that_is_named_is_there(rendered: list[dict[str, Any]]) -> No
         == {by_kind["Namespace"]["metadata"]["name"]}  # fmt: skip
     assert by_kind["ConfigMap"]["metadata"]["name"] == config
     assert re.fullmatch(r"oomwarden-\w{10}", config)
-    assert {each["image"] for each in spec["containers"]} == {
-        "registry.example.com/oomwarden:0.1.0"
-    }
+    containers = [*spec["containers"], *spec.get("initContainers", [])]
+    assert {each["image"] for each in containers} == {"registry.example.com/oomwarden:0.1.0"}
 
 
 def test_the_configuration_is_the_profile(rendered: list[dict[str, Any]]) -> None:
-    """The very file that is tested as a profile."""
+    """The very file that is tested as a profile; a courier has targets beside it."""
     (config,) = (each for each in rendered if each["kind"] == "ConfigMap")
 
-    assert config["data"] == {
-        "50-profile.yaml": (CONFIG / "profiles/kubernetes-node.yaml").read_text()
-    }
+    assert (
+        config["data"].pop("50-profile.yaml")
+        == (CONFIG / "profiles/kubernetes-node.yaml").read_text()
+    )
+    assert set(config["data"]) <= {"60-alerts.yaml"}
 
 
 def test_the_profile_beside_the_manifests_is_the_profile() -> None:
@@ -139,6 +144,38 @@ def test_the_privileged_guard_gives_up_all_others_first() -> None:
     assert guard["securityContext"] == {
         "privileged": True, "runAsUser": 0, "readOnlyRootFilesystem": True,
     }  # fmt: skip
+
+
+def test_a_courier_has_a_user_of_its_own_and_no_right() -> None:
+    """It sees the state, the configuration and the targets, and nothing else of the node."""
+    spec = pod_spec(OVERLAY, COURIER)
+    courier = container(spec, "courier")
+    security = courier["securityContext"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    mounted = {each["mountPath"]: volumes[each["name"]] for each in courier["volumeMounts"]}
+
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["runAsUser"] >= 1000
+    assert security["runAsNonRoot"]
+    assert not security["allowPrivilegeEscalation"]
+    assert not security.get("privileged", False)
+    assert [path for path, volume in mounted.items() if "hostPath" in volume] \
+        == ["/var/lib/oomwarden"]  # fmt: skip
+    assert {"/run/targets", "/etc/oomwarden/conf.d", "/tmp"} < set(mounted)  # noqa: S108
+    assert not any("secret" in volumes[each["name"]] for name in ("guard", "metrics")
+                   for each in container(spec, name)["volumeMounts"])  # fmt: skip
+
+
+def test_its_targets_are_valid_and_have_no_secret_in_them(tmp_path: Path) -> None:
+    """The example, as the guard reads it, over the profile."""
+    drop_ins = tmp_path / "etc/oomwarden/conf.d"
+    drop_ins.mkdir(parents=True)
+    shutil.copy(KUBERNETES / "base/kubernetes-node.yaml", drop_ins / "50-profile.yaml")
+    shutil.copy(KUBERNETES / "with-courier/alerts.yaml", drop_ins / "60-alerts.yaml")
+
+    (target,) = load_config(root=tmp_path).require().alerts.targets
+
+    assert (target.name, target.way) == ("ops-chat", Way.CREDENTIAL)
 
 
 @pytest.mark.parametrize("patch", [None, OVERLAY])
@@ -174,3 +211,8 @@ def test_the_image_is_made_of_what_is_there() -> None:
 
     assert [name for name in copied if not (CONFIG.parent / name).exists()] == []
     assert {project["project"]["readme"], *project["project"]["license-files"], "src"} <= {*copied}
+    # What a link in src leads to must come with it.
+    src = CONFIG.parent / "src"
+    led_to = [path.resolve() for path in src.rglob("*") if path.is_symlink()]
+    assert led_to
+    assert {str(path.relative_to(CONFIG.parent)) for path in led_to} <= {*copied}

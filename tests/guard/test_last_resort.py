@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -29,6 +30,8 @@ from oomwarden.model import Process, ProcessId, Sense
 from oomwarden.policy.level import Ladder, LevelState, advance
 
 LOW_KIB, ENOUGH_KIB = 1 << 20, 12 << 20
+NOBODYS_PID = (1 << 22) - 1
+"""The highest that there can be, and so nobody's for long."""
 
 
 def resort(
@@ -75,9 +78,10 @@ class Stage:
             {pid: process.id.start_ticks for pid, process in known.items() if process},
             {pid: rules[one.comm] for pid, one in known.items() if one and one.comm in rules},
         )
-        self.resorts = LastResorts(
-            whole, around, self.claims, lambda act, _now: self.acts.append(act), dry_run=dry_run
-        )
+        self.resorts = LastResorts(whole, around, self.claims, self._tell, dry_run=dry_run)
+
+    def _tell(self, act: Act, _now: float) -> Callable[[], None]:
+        return lambda: self.acts.append(act)
 
     def turn(self, seconds: float = 1.0) -> None:
         """Let time pass, and look."""
@@ -200,6 +204,39 @@ def test_without_sysrq_it_is_said_what_it_costs(stage: StageOf) -> None:
     assert Sense.CGROUP_KILL in play.senses.states
 
 
+def test_the_unit_as_it_is_installed_says_how_to_be_permitted(
+    machine: Machine, stage: StageOf
+) -> None:
+    """In the very words to be typed; nobody else is told of a unit that is not theirs."""
+    senses = stage(settings(resort())).senses
+    before = senses.states[Sense.ASK_KERNEL].detail
+
+    Actors(machine.root, senses, "oomwarden.service").close()
+
+    command = "oomwarden service install --last-resort"
+    assert command not in before
+    assert command in senses.states[Sense.ASK_KERNEL].detail
+
+
+def test_cgroups_that_cannot_be_written_to_are_not_killed(
+    machine: Machine, stage: StageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the service as it is installed, where all of them are read-only."""
+    folder = machine.path / "sys/fs/cgroup/work.service"
+    folder.mkdir(parents=True)
+    (folder / "cgroup.kill").write_text("")
+    senses = stage(settings(resort())).senses
+    before = senses.states[Sense.CGROUP_KILL].works
+    monkeypatch.setattr(os, "access", lambda *_words: False)
+
+    actors = Actors(machine.root, senses)
+
+    assert before
+    assert not actors.can_kill_unit("/work.service")
+    assert "cannot be written to" in senses.states[Sense.CGROUP_KILL].detail
+    actors.close()
+
+
 def test_the_state_is_told(machine: Machine, trigger: Path, stage: StageOf) -> None:
     """For ``oomwarden status``."""
     del trigger
@@ -306,6 +343,20 @@ def test_without_sysrq_the_first_is_killed(
     assert [(act.asked.action, act.process.id.pid, act.rule) for act in play.acts] == [
         ("kill", pid, "hog")
     ]
+
+
+def test_what_was_refused_is_no_kill(
+    machine: Machine, stage: StageOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An incident of it would be a lie: nothing is recorded, and it is said that it failed."""
+    machine.start(NOBODYS_PID, "hog", rss_kib=4 << 20)
+    play = stage(settings(resort()))
+    machine.set_memory(available_kib=LOW_KIB)
+    for _ in range(2):
+        play.turn()
+
+    assert (play.acts, play.resorts.done) == ([], 0)
+    assert "refused: No such process" in caplog.text
 
 
 def test_another_with_the_same_pid_is_not_hit(

@@ -63,7 +63,7 @@ def boot_disks(  # noqa: PLR0913 - a machine has as many parts
         work = Path(name)
         checkout_disk(checkout, work / "checkout.img")
         root, size = work / "root.qcow2", needs.swap_mib << 20
-        backing = ("-b", str(root_disk()), "-F", "raw")
+        backing = ("-b", str(root_disk(needs.more)), "-F", "raw")
         run_command("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(root))
         disks = {"root": root, "venv": packages_disk(checkout), "checkout": work / "checkout.img"}
         if size:

@@ -38,6 +38,14 @@ PACKAGES = (
     *("irssi", "screen", "stress-ng", "earlyoom", "nohang"),
 )
 
+MORE = (
+    *("postgresql-15", "postgresql-common", "apache2", "php8.2-fpm", "dovecot-core", "spamd"),
+    *("dovecot-imapd", "make", "gcc", "libc6-dev", "python3-pylsp", "packagekit", "cron"),
+    *("chromium", "xvfb", "gunicorn", "dbus-user-session", "libpam-systemd"),
+    *("ansible-core", "python3-venv"),
+)
+"""For scenarios that are only run on request: one more root disk in the cache."""
+
 MODULES = ("virtio_pci", "virtio_blk", "ext4", "9pnet_virtio", "9p")
 """What stands between a kernel and its root disk, and the folder for results."""
 
@@ -138,14 +146,17 @@ def why_not() -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
-def root_disk() -> Path:
-    """Return the root disk, made if the cache has none. Raises KernelUnavailableError."""
-    told = repr((PACKAGES, sorted(_FILES.items()), _OFF, _MASKED, SUITE, DISK_SIZE))
+def root_disk(more: tuple[str, ...] = ()) -> Path:
+    """Return the root disk, made if the cache has none. Raises KernelUnavailableError.
+
+    ``more`` are packages beside the usual ones; their services are not started either.
+    """
+    told = repr(((*PACKAGES, *more), sorted(_FILES.items()), _OFF, _MASKED, SUITE, DISK_SIZE))
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     disk = cache_folder() / f"root-{digest}.img"
     with alone(disk.with_suffix(".lock")):
         if not disk.exists():
-            _build_root(disk)
+            _build_root(disk, more)
     return disk
 
 
@@ -168,7 +179,7 @@ def packages_disk(checkout: Path) -> Path:
 def checkout_disk(checkout: Path, disk: Path) -> None:
     """Make a disk with the sources and the scenarios as they are now."""
     with _scratch() as work:
-        for folder in ("src", "tests/guest", "config"):
+        for folder in ("src", "tests/guest", "tests/config", "config"):
             shutil.copytree(checkout / folder, work / "tree" / folder)
         _make_disk(work / "tree", disk, "64M")
 
@@ -188,7 +199,7 @@ def _dependencies(project: str) -> str:
     return "\n".join(tomllib.loads(project)["project"]["dependencies"])
 
 
-def _build_root(disk: Path) -> None:
+def _build_root(disk: Path, more: tuple[str, ...]) -> None:
     """Install the packages and our own files into a folder, and make a disk of it."""
     with _scratch() as work:
         work.chmod(0o755)
@@ -197,7 +208,7 @@ def _build_root(disk: Path) -> None:
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"),
             "--aptopt=APT::Install-Recommends false",
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
-            f"--include={','.join(PACKAGES)}",
+            f"--include={','.join((*PACKAGES, *more))}",
             *(SUITE, str(tree), *_sources()),
         )
         for name, text in _FILES.items():
@@ -209,13 +220,24 @@ def _build_root(disk: Path) -> None:
             (tree / folder).mkdir(parents=True, exist_ok=True)
         for name in ("var/lib/apt/lists", "var/cache/apt"):
             shutil.rmtree(tree / name, ignore_errors=True)
-        for unit in _OFF:
+        for unit in (*_OFF, *_services_of(tree, more)):
             run_command("systemctl", f"--root={tree}", "disable", unit)
         run_command("systemctl", f"--root={tree}", "mask", *_MASKED)
         run_command("chroot", str(tree), "systemd-machine-id-setup")
         run_command("chroot", str(tree), "ssh-keygen", "-A")
         run_command("chroot", str(tree), "passwd", "-d", "root")
         _make_disk(tree, disk, DISK_SIZE)
+
+
+def _services_of(tree: Path, packages: tuple[str, ...]) -> Iterator[str]:
+    """The services that these packages have brought."""
+    for package in packages:
+        # One that may be there for several architectures has its own behind a colon.
+        lists = (tree / "var/lib/dpkg/info").glob(f"{package}[.:]*list")
+        for line in (line for file in lists for line in file.read_text().splitlines()):
+            path = Path(line)
+            if path.suffix == ".service" and "@" not in path.name and "systemd/system/" in line:
+                yield path.name
 
 
 def _sources() -> Iterator[str]:

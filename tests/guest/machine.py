@@ -24,6 +24,9 @@ import tty
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tests.packaging.build import PROGRAMS as PACKAGING
+from tests.packaging.build import build, make_wheels, next_version
+
 from .disks import boot_disks
 from .image import why_not
 from .kernels import KernelUnavailableError, cache_folder
@@ -80,6 +83,10 @@ def run_scenario(kernel: Kernel, script: Path, needs: Needs, out: Path, *,
     console = out / "console.txt"
     if needs.systemd and (reason := why_not()):
         raise KernelUnavailableError(reason)
+    if needs.packages:
+        _make_packages(out)
+    if needs.wheels:
+        make_wheels(out / "wheels")
     with _place():
         started = time.monotonic()
         for _ in range(BOOTS):
@@ -101,6 +108,15 @@ def run_scenario(kernel: Kernel, script: Path, needs: Needs, out: Path, *,
         console=console,
         told=found.told,
     )
+
+
+def _make_packages(out: Path) -> None:
+    """Leave the Debian packages where the guest can take them."""
+    if missing := [f"{name} ({how})" for name, how in PACKAGING.items() if not _which(name)]:
+        raise KernelUnavailableError(f"not installed: {', '.join(missing)}")
+    build(out / "old")
+    with tempfile.TemporaryDirectory(prefix="next-") as scratch:
+        build(out / "new", next_version(Path(scratch)))
 
 
 def _boot_here(kernel: Kernel, script: Path, needs: Needs, out: Path, *, kvm: bool) -> bool:
@@ -139,6 +155,9 @@ def _job(kernel: Kernel, script: Path, out: Path) -> str:
         "GUEST_KERNEL": kernel.release,
     }
     share = "/run/host"
+    if image := os.environ.get("GUEST_IMAGE"):
+        # By the share: /tmp and the like are the guest's own.
+        words["GUEST_IMAGE"] = share + image
     options = "ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000"
     return "\n".join([
         *(f"export {name}={shlex.quote(value)}" for name, value in words.items()),

@@ -18,6 +18,10 @@ class Needs:
     machine's files (see :mod:`tests.guest.image`); ``swap_mib`` is a disk for swap there, and
     ``disk_mbps`` and ``disk_iops`` how fast its disks are once it asks for that (0: no limit).
     ``own_time``: its one CPU runs at a fixed speed of its own time, whatever else the host does.
+    ``more`` are Debian packages that its root disk has beside the usual ones: one more root disk
+    in the cache, for what is only run on request. ``packages``: the Debian packages of this
+    checkout and of a version after it lie in ``old`` and ``new`` beside the results.
+    ``wheels``: so do oomwarden and all that it depends on, in ``wheels``, as pip wants them.
     """
 
     memory_mib: int = 1024
@@ -31,4 +35,7 @@ class Needs:
     disk_mbps: int = 0
     disk_iops: int = 0
     own_time: bool = False
+    packages: bool = False
+    wheels: bool = False
+    more: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ mounts. What a runtime adds follows containerd's own (internal/cri/server, oci/s
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,19 +22,30 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "config/kubernetes"
 
+IMAGE = os.environ.get("GUEST_IMAGE")
+"""The root of a built image; without one it is the checkout that runs, on this machine's files."""
+
 MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list")
 READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+SECRET = WORK / "secret"
+"""What a scenario has put into the Secret, with the modes that the kubelet would give it."""
 KMSG = {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o600}
 
 
-def pod_spec(patch: str | None = None) -> dict[str, Any]:
-    """The pod of the base, with a patch of an overlay on it."""
+def pod_spec(*patches: str | None) -> dict[str, Any]:
+    """The pod of the base, with the patches of overlays and components on it."""
     spec: dict[str, Any] = _load("base/daemonset.yaml")
-    if patch is not None:
-        changes = _load(patch)
-        for change in changes["containers"]:
-            (container,) = (c for c in spec["containers"] if c["name"] == change["name"])
-            merge(container, change)
+    for patch in patches:
+        for key, value in _load(patch).items() if patch is not None else ():
+            if not isinstance(value, list):
+                spec[key] = value
+                continue
+            there = {each["name"]: each for each in spec.setdefault(key, [])}
+            for change in value:
+                if change["name"] in there:
+                    merge(there[change["name"]], change)
+                else:
+                    spec[key].append(change)
     return spec
 
 
@@ -55,14 +67,14 @@ def merge(into: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 
 def make_root() -> Path:
-    """The image: this machine's files, with what is written over them kept in memory."""
+    """The image, or else this machine's files; what is written over them is kept in memory."""
     root, layers = WORK / "image", WORK / "layers"
     for folder in (root, layers):
         folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "layers", layers], check=True)
     for name in ("upper", "work"):
         (layers / name).mkdir()
-    options = f"lowerdir=/,upperdir={layers}/upper,workdir={layers}/work"
+    options = f"lowerdir={IMAGE or '/'},upperdir={layers}/upper,workdir={layers}/work"
     subprocess.run(["mount", "-t", "overlay", "-o", options, "image", root], check=True)
     return root
 
@@ -70,15 +82,17 @@ def make_root() -> Path:
 def bundle(spec: Mapping[str, Any], name: str, root: Path, cgroup: str,
            environment: Mapping[str, str]) -> Path:  # fmt: skip
     """Write what crun wants to know of one container."""
-    (container,) = (c for c in spec["containers"] if c["name"] == name)
+    containers = [*spec["containers"], *spec.get("initContainers", ())]
+    (container,) = (c for c in containers if c["name"] == name)
     security = container["securityContext"]
     privileged = security.get("privileged", False)
     names = [f"CAP_{each}" for each in security.get("capabilities", {}).get("add", ())]
     if privileged:
         names = _all_capabilities()
-    env = {"PATH": f"{sys.prefix}/bin:/usr/bin:/usr/sbin:/bin:/sbin", "PYTHONPATH": str(ROOT),
-           "PYTHONDONTWRITEBYTECODE": "1", **environment}  # fmt: skip
-    words = [*container.get("command", ["oomwarden"]), *container["args"]]
+    env = _image_environment() if IMAGE else _our_environment()
+    env |= environment
+    env |= {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
+    words = [*container.get("command", ["oomwarden"]), *container.get("args", ())]
     for key, value in environment.items():
         words = [word.replace(f"$({key})", value) for word in words]
     kinds = ["mount", "ipc", "uts"] + ([] if privileged else ["cgroup"])
@@ -89,7 +103,7 @@ def bundle(spec: Mapping[str, Any], name: str, root: Path, cgroup: str,
         "hostname": "pod",
         "root": {"path": str(root), "readonly": security["readOnlyRootFilesystem"]},
         "process": {
-            "user": {"uid": security["runAsUser"], "gid": 0},
+            "user": {"uid": security["runAsUser"], "gid": security.get("runAsGroup", 0)},
             "args": words,
             "env": [f"{key}={value}" for key, value in env.items()],
             "cwd": "/",
@@ -112,6 +126,22 @@ def bundle(spec: Mapping[str, Any], name: str, root: Path, cgroup: str,
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(document, indent=1))
     return folder
+
+
+def _our_environment() -> dict[str, str]:
+    return {
+        "PATH": f"{sys.prefix}/bin:/usr/bin:/usr/sbin:/bin:/sbin",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _image_environment() -> dict[str, str]:
+    """What the Containerfile says by ENV; a base has the usual PATH."""
+    usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    lines = (KUBERNETES / "Containerfile").read_text().splitlines()
+    (said,) = (line.removeprefix("ENV ") for line in lines if line.startswith("ENV "))
+    return dict(word.replace("$PATH", usual).split("=", 1) for word in said.split())
 
 
 def _all_capabilities() -> list[str]:
@@ -144,6 +174,8 @@ def _volumes(spec: Mapping[str, Any], container: Mapping[str, Any]) -> list[dict
             continue
         if "configMap" in volume:
             source = _config_map()
+        elif "secret" in volume:
+            source = str(SECRET)
         else:
             source = volume["hostPath"]["path"]
             if volume["hostPath"].get("type") == "DirectoryOrCreate":
@@ -165,6 +197,8 @@ def _config_map() -> str:
 
 
 def _program() -> list[dict[str, Any]]:
-    """The checkout and its interpreter, at their own places: an image has them in it."""
+    """The checkout and its interpreter, at their own places; an image has all that it needs."""
+    if IMAGE:
+        return []
     folders = {sys.prefix, str(ROOT)}
     return [_mount("bind", path, "rbind", "ro", source=path) for path in sorted(folders, key=len)]

@@ -157,6 +157,22 @@ def test_only_its_owner_and_group_may_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "deep/er").stat().st_mode & 0o777 == 0o750
 
 
+def test_what_a_killed_guard_has_left_is_shared_as_well(tmp_path: Path) -> None:
+    """Its folder may be shared only now: a courier of another user could write to none of it."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o750)
+    with closing(Store(str(folder))) as killed_guard:
+        killed_guard.add(killed(1), 1.0)
+        before = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        folder.chmod(0o770)
+        with closing(Store(str(folder))):
+            after = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+    names = ["incidents.db", "incidents.db-wal", "incidents.db-shm"]
+    assert before == dict.fromkeys(names, 0o640)
+    assert after == dict.fromkeys(names, 0o660)
+
+
 def test_it_is_shared_with_the_group_where_its_folder_is(tmp_path: Path) -> None:
     """Who delivers alerts is another user, of the same group; an old database is opened up."""
     before = os.umask(0o077)

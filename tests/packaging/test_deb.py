@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.packaging.build import CHECKOUT, build
 
-BUILD = Path(__file__).parents[2] / "config/packaging/build-deb"
 SOURCES = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
 NEEDS = ("mmdebstrap", "dpkg-deb", "go-md2man")
 WANTS = "usr/lib/systemd/system", "etc/systemd/system/multi-user.target.wants"
@@ -31,13 +30,11 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if missing or sources is None or os.geteuid() != 0:
         pytest.skip(f"it takes root, apt's sources, and {', '.join(missing or NEEDS)}")
     folder = tmp_path_factory.mktemp("deb")
-    environ = {**os.environ, "PYTHON": sys.executable}
-    subprocess.run([BUILD, folder], env=environ, check=True)
+    deb = build(folder)
     root = folder / "root"
     packages = "--include=python3,systemd"
     quiet = ("--quiet", "--variant=minbase", "--mode=root")
     subprocess.run(["mmdebstrap", *quiet, packages, "bookworm", root, sources], check=True)
-    (deb,) = folder.glob("*.deb")
     shutil.copy(deb, root / "oomwarden.deb")
     yield root
     shutil.rmtree(root)
@@ -67,7 +64,7 @@ def test_its_life(debian: Path) -> None:
     assert "50-local.yaml" in checked.stdout
     assert within(debian, "oomwarden", "service", "install").returncode != 0
     venv = debian / "opt/venvs/oomwarden"
-    built_in = str(BUILD.parents[2]).encode()
+    built_in = str(CHECKOUT).encode()
     assert [p for p in venv.rglob("*") if p.is_file() and built_in in p.read_bytes()] == []
     assert os.readlink(venv / "bin/python3") == "/usr/bin/python3"
 

@@ -126,6 +126,10 @@ def alerts_list(arguments: argparse.Namespace) -> int:
 
 def alerts_deliver(arguments: argparse.Namespace) -> int:
     """Run ``oomwarden alerts deliver``."""
+    if arguments.watch:
+        from oomwarden.cli.courier_watch import watch_outbox
+
+        return watch_outbox(arguments.config)
     from oomwarden.cli.alerting import deliver_alerts
 
     return deliver_alerts(arguments.config, as_json=arguments.format == "json")
@@ -179,11 +183,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     return doctor(arguments.config, as_json=arguments.format == "json")
 
 
-def service_install(_arguments: argparse.Namespace) -> int:
+def service_install(arguments: argparse.Namespace) -> int:
     """Run ``oomwarden service install``."""
     from oomwarden.cli.service import service_install
 
-    return service_install()
+    return service_install(last_resort=arguments.last_resort)
 
 
 def service_uninstall(_arguments: argparse.Namespace) -> int:

@@ -16,7 +16,9 @@ from oomwarden.config.compiled import Loaded
 from oomwarden.config.json_schema import json_schema
 from oomwarden.config.load import load_config
 from oomwarden.config.places import PlacedValue, placed_values
+from oomwarden.config.schema import Config
 from oomwarden.errors import ExitCode, Problem, Severity
+from oomwarden.service.last_resort import describe_confinement, is_confined
 from oomwarden.wording import counted, printable
 
 
@@ -31,21 +33,26 @@ def check(files: Sequence[Path], *, as_json: bool) -> int:
     problems = [problem for loaded in answers for problem in loaded.problems]
     is_valid = not any(problem.severity is Severity.ERROR for problem in problems)
     outlooks = [look_ahead("/", loaded.config) if loaded.config else None for loaded in answers]
+    confined = [_confinement(loaded.config) if not files else [] for loaded in answers]
     if as_json:
         say_json(
             {
                 "schema": 1,
                 "valid": is_valid,
                 "problems": [_as_json(each) for each in problems],
-                "machine": [outlook.as_json() if outlook else None for outlook in outlooks],
+                "machine": [
+                    _machine(outlook, lacks) if outlook else None
+                    for outlook, lacks in zip(outlooks, confined, strict=True)
+                ],
             }
         )
     else:
         for problem in problems:
             say(printable(str(problem)))
-        for loaded, outlook, reach in zip(answers, outlooks, reached, strict=True):
+        rows = zip(answers, outlooks, confined, reached, strict=True)
+        for loaded, outlook, lacks, reach in rows:
             unseen = (f"not seen: {printable(line)}" for line in reach.unseen)
-            for line in (*_verdict(loaded), *_outlook_lines(outlook), *unseen):
+            for line in (*_verdict(loaded), *_outlook_lines(outlook, lacks), *unseen):
                 say(line)
     return ExitCode.OK if is_valid else ExitCode.CONFIGURATION
 
@@ -64,9 +71,20 @@ def _with(loaded: Loaded, reach: Reach) -> Loaded:
     return replace(loaded, problems=problems, config=None if is_wrong else loaded.config)
 
 
-def _outlook_lines(outlook: Outlook | None) -> Iterator[str]:
+def _confinement(config: Config | None) -> list[str]:
+    """Tell what the service as it is installed lacks for the configuration in force."""
+    if config is None or not config.last_resort or not is_confined(Path("/")):
+        return []
+    return [describe_confinement()]
+
+
+def _machine(outlook: Outlook, lacks: list[str]) -> dict[str, object]:
+    return {**outlook.as_json(), "warnings": [*outlook.warnings, *lacks]}
+
+
+def _outlook_lines(outlook: Outlook | None, lacks: list[str]) -> Iterator[str]:
     if outlook is not None:
-        for line in outlook.warnings:
+        for line in (*outlook.warnings, *lacks):
             yield f"warning: with it in force on this machine: {line}"
         for line in outlook.unread:
             yield f"not seen: {line}"

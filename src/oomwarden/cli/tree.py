@@ -157,6 +157,11 @@ def _add_alerting(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_format(listing)
     listing.set_defaults(command=calls.alerts_list)
     deliver = parts.add_parser("deliver", help="send what is due, and exit")
+    deliver.add_argument(
+        "--watch",
+        action="store_true",
+        help="stay, and send whatever comes: where no service manager starts a courier",
+    )
     _add_config(deliver)
     _add_format(deliver)
     deliver.set_defaults(command=calls.alerts_deliver)
@@ -214,6 +219,12 @@ def _add_service(commands: _Commands[argparse.ArgumentParser]) -> None:
     service = commands.add_parser("service", help="have the guard run as a service of this machine")
     parts = service.add_subparsers(title="commands", metavar="COMMAND", required=True)
     install = parts.add_parser("install", help="write the units, or update them, and start")
+    install.add_argument(
+        "--last-resort",
+        action=argparse.BooleanOptionalAction,
+        help="permit the service what a last resort takes, or forbid it again (as it is installed:"
+        " forbidden)",
+    )
     install.set_defaults(command=calls.service_install)
     uninstall = parts.add_parser("uninstall", help="stop, give scores back, remove the units")
     uninstall.set_defaults(command=calls.service_uninstall)

@@ -104,6 +104,8 @@ class Facts:
 
     ``running`` is None where no guard answers; ``guard_hidden`` says that one is there that
     we may not ask. ``senses`` are the running guard's, or else what we could do ourselves.
+    ``last_resort_confined`` says what a configured last resort lacks in the service as it is
+    installed; None where nothing, or where there is no last resort.
     """
 
     version: str
@@ -115,3 +117,4 @@ class Facts:
     unit_installed: bool
     population: Population
     config: Settled
+    last_resort_confined: str | None = None

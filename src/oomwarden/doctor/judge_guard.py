@@ -9,6 +9,7 @@ from oomwarden.doctor.finding import Finding, Gravity, error, note, ok, warning
 from oomwarden.doctor.judge_machine import boot_with, sysctl
 from oomwarden.errors import ExitCode
 from oomwarden.model import Sense, SenseState
+from oomwarden.service.last_resort import PERMIT_COMMAND
 from oomwarden.wording import counted
 
 _NAMED = 3
@@ -26,6 +27,13 @@ _GRAVITY = {
     Sense.KERNEL_LOG: Gravity.WARNING,
     Sense.KILL_COUNTER: Gravity.NOTE,
     Sense.INCIDENTS: Gravity.WARNING,
+    Sense.RECLAIM: Gravity.WARNING,
+    # Cgroups come and go.
+    Sense.CGROUPS: Gravity.NOTE,
+    Sense.ASK_KERNEL: Gravity.WARNING,
+    Sense.PROCESS_SIGNALS: Gravity.WARNING,
+    Sense.MEMORY_RELEASE: Gravity.NOTE,
+    Sense.CGROUP_KILL: Gravity.NOTE,
 }
 """How much the absence of each sense matters."""
 
@@ -41,6 +49,9 @@ def judge_guard(facts: Facts) -> Iterator[Finding]:
     for state in facts.senses:
         yield _sense(facts, state)
     yield from _config(facts.config)
+    is_told = any(state.sense is Sense.ASK_KERNEL for state in facts.senses)
+    if facts.last_resort_confined is not None and not is_told:
+        yield warning("last-resort", facts.last_resort_confined, PERMIT_COMMAND)
 
 
 def _not_running(facts: Facts) -> Finding:
@@ -121,6 +132,10 @@ def _mend(facts: Facts, state: SenseState) -> str | None:
             return _grant(facts, state.sense)
         case Sense.INCIDENTS if facts.running is not None:
             return "oomwarden status"
+        case (
+            Sense.ASK_KERNEL | Sense.PROCESS_SIGNALS | Sense.MEMORY_RELEASE | Sense.CGROUP_KILL
+        ) if facts.last_resort_confined is not None:
+            return PERMIT_COMMAND
     return None
 
 

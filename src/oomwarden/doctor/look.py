@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import oomwarden
@@ -31,10 +32,9 @@ from oomwarden.kernel.swaps import read_swaps
 from oomwarden.model import Memory, Sense, SenseState
 from oomwarden.policy.badness import INIT_PID
 from oomwarden.policy.rules import is_kubelets, unit_of
+from oomwarden.service.last_resort import describe_confinement, is_confined, is_installed
 
 _TOOLS = ("grubby", "update-grub")
-_UNIT_FOLDERS = ("etc/systemd/system", "lib/systemd/system", "usr/lib/systemd/system")
-UNIT = "oomwarden.service"
 
 
 def look(  # noqa: PLR0913 - what only the command line can know is handed in
@@ -59,11 +59,12 @@ def look(  # noqa: PLR0913 - what only the command line can know is handed in
         senses=_senses(root) if status is None else _senses_of(status),
         running=None if status is None else _running(status),
         guard_hidden=guard_hidden,
-        unit_installed=any(
-            os.path.exists(os.path.join(root, folder, UNIT)) for folder in _UNIT_FOLDERS
-        ),
+        unit_installed=is_installed(Path(root)),
         population=population,
         config=_settled(loaded, holders, unkillable),
+        last_resort_confined=describe_confinement()
+        if config.last_resort and is_confined(Path(root))
+        else None,
     )
 
 

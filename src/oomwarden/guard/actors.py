@@ -11,36 +11,29 @@ from contextlib import suppress
 from oomwarden.guard.senses import Senses
 from oomwarden.kernel.capabilities import Capability, effective_capabilities
 from oomwarden.kernel.cgroup_kill import can_kill, kill_cgroup
-from oomwarden.kernel.pidfd import PidFd, can_open, can_release
+from oomwarden.kernel.pidfd import PidFd, can_open, try_release
 from oomwarden.kernel.sysrq import OomRequest
 from oomwarden.model import Process, Sense
+
+_OUR_UNIT = "oomwarden.service"
+_REMEDY = "; to permit it: oomwarden service install --last-resort"
 
 
 class Actors:
     """Each is tried at the start, and opened where it can be: later there may be no memory."""
 
-    def __init__(self, root: str, senses: Senses) -> None:
-        """See what there is, and note it among the senses."""
+    def __init__(self, root: str, senses: Senses, unit: str | None = None) -> None:
+        """See what there is, and note it among the senses.
+
+        ``unit`` is the one that we are run by: ours, as it is installed, permits none of it.
+        """
         self._root = root
+        self._remedy = _REMEDY if unit == _OUR_UNIT else ""
         self._request = self._open_request(senses)
         self._has_descriptors = can_open()
-        self._can_release = self._has_descriptors and can_release()
+        self._can_release = self._has_descriptors and self._note_release(senses)
         self._note_signals(senses)
-        price = "memory of a killed process comes back when it gets to it"
-        senses.note(
-            Sense.MEMORY_RELEASE,
-            "process_mrelease"
-            if self._can_release
-            else f"no process_mrelease (Linux 5.15 has it); {price}",
-            works=self._can_release,
-        )
-        is_version_1 = os.path.isdir(os.path.join(root, "sys/fs/cgroup/memory"))
-        price = "of a unit that dies together only the first process is killed"
-        senses.note(
-            Sense.CGROUP_KILL,
-            f"cgroups are of version 1; {price}" if is_version_1 else "cgroup.kill (Linux 5.14)",
-            works=not is_version_1,
-        )
+        self._note_units(senses)
 
     @property
     def can_ask_kernel(self) -> bool:
@@ -89,6 +82,28 @@ class Actors:
             self._request.close()
             self._request = None
 
+    def _note_release(self, senses: Senses) -> bool:
+        price = "memory of a killed process comes back when it gets to it"
+        detail, works = "process_mrelease", True
+        try:
+            try_release()
+        except OSError as error:
+            has_it = "Linux 5.15 has it" if error.errno == errno.ENOSYS else error.strerror
+            detail, works = f"no process_mrelease ({has_it}); {price}", False
+        senses.note(Sense.MEMORY_RELEASE, detail, works=works)
+        return works
+
+    def _note_units(self, senses: Senses) -> None:
+        price = "of a unit that dies together only the first process is killed"
+        cgroups = os.path.join(self._root, "sys/fs/cgroup")
+        if os.path.isdir(os.path.join(cgroups, "memory")):
+            detail, works = f"cgroups are of version 1; {price}", False
+        elif not os.access(cgroups, os.W_OK):
+            detail, works = f"/sys/fs/cgroup cannot be written to; {price}{self._remedy}", False
+        else:
+            detail, works = "cgroup.kill (Linux 5.14)", True
+        senses.note(Sense.CGROUP_KILL, detail, works=works)
+
     def _note_signals(self, senses: Senses) -> None:
         detail = "pidfd_open"
         works = self._has_descriptors and Capability.KILL in effective_capabilities(self._root)
@@ -97,7 +112,8 @@ class Actors:
                 "no pidfd_open (Linux 5.3 has it); without it none is sent: it might hit another"
             )
         elif not works:
-            detail = "CAP_KILL is missing; processes of other users cannot be sent any"
+            price = "processes of other users cannot be sent any, nor be killed without the kernel"
+            detail = f"CAP_KILL is missing; {price}{self._remedy}"
         senses.note(Sense.PROCESS_SIGNALS, detail, works=works)
 
     def _open_request(self, senses: Senses) -> OomRequest | None:
@@ -105,7 +121,7 @@ class Actors:
         try:
             request = OomRequest(self._root)
         except OSError as error:
-            detail = f"/proc/sysrq-trigger: {error.strerror}; {price}"
+            detail = f"/proc/sysrq-trigger: {error.strerror}; {price}{self._remedy}"
             senses.note(Sense.ASK_KERNEL, detail, works=False)
             return None
         senses.note(Sense.ASK_KERNEL, "/proc/sysrq-trigger", works=True)

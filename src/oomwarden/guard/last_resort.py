@@ -60,18 +60,22 @@ class LastResorts:
         config: Config,
         around: Surroundings,
         claims: Claims,
-        tell: Callable[[Act, float], None],
+        tell: Callable[[Act, float], Callable[[], None]],
         *,
         dry_run: bool,
     ) -> None:
-        """Have done nothing. ``tell`` is told of each act that the kernel's log will not have."""
+        """Have done nothing. ``tell`` is told of each act that the kernel's log will not have.
+
+        It is told before, while the process is there, and what it answers is called afterwards.
+        """
         # Now, and not after an act: the loop shall not wait for a disk then.
         testimony.load()
         self._around = around
         self._claims = claims
         self._tell = tell
         self._dry_run = dry_run
-        self._actors = Actors(around.processes.root, around.senses)
+        unit = unit_of(around.processes.cgroup(os.getpid()) or "")
+        self._actors = Actors(around.processes.root, around.senses, unit)
         self._formula = formula_here(around.processes.root)
         self._state = ResortState()
         self._victim: Process | None = None
@@ -254,11 +258,12 @@ class LastResorts:
             self._around.processes.real_uid(process.id.pid),
         )  # fmt: skip
         is_request = asked.action == "kernel-oom"
+        record = None
         if is_request:
             self._claims.ask(asked, now)
         else:
             # What is to be told of it must be read while it is there.
-            self._tell(act, now)
+            record = self._tell(act, now)
         try:
             match asked.action:
                 case "kernel-oom":
@@ -275,6 +280,8 @@ class LastResorts:
             narrate.resort_failed(asked, error)
             self._miss(entry, f"it failed: {error.strerror}", sample)
             return False
+        if record is not None:
+            record()
         self.done += 1
         self._victim, self._by_kernel = process, is_request
         narrate.resorted(asked, choice.why_not_kernel)

@@ -368,9 +368,10 @@ class Guard:
         claims, dry_run = self._scene.claims, self._options.dry_run
         return LastResorts(config, around, claims, self._put_down, dry_run=dry_run)
 
-    def _put_down(self, act: Act, now: float) -> None:
-        if self._witness is not None:
-            self._witness.put_down(act, self._level, now)
+    def _put_down(self, act: Act, now: float) -> Callable[[], None]:
+        if self._witness is None:
+            return lambda: None
+        return self._witness.put_down(act, self._level, now)
 
     def status(self, now: float) -> Json:
         """Build the document that ``oomwarden status`` shows."""

@@ -193,15 +193,19 @@ class Witness:
             self._must_judge = True
             self._go_on(level, now)
 
-    def put_down(self, act: Act, level: LevelState, now: float) -> None:
-        """Have an act of our own recorded of which the kernel's log will not tell."""
+    def put_down(self, act: Act, level: LevelState, now: float) -> Callable[[], None]:
+        """Read what there is to be told of an act of our own, before its process is gone.
+
+        It is recorded when the answer is called: once it is done.
+        """
         since_boot_us = self._log.kernel_us(now) if self._log is not None else int(now * _US)
         parts = read_rss_parts(self._sources.root, act.process.id.pid)
         incident = testimony.of_act(
             act, self._boot, self._sources.clocks(now), since_boot_us, parts
         )
         stand = self._scene.stand(level, now)
-        self._entries.record(testimony.with_past(incident, self._scene, stand, now), {}, 1)
+        whole = testimony.with_past(incident, self._scene, stand, now)
+        return lambda: self._entries.record(whole, {}, 1)
 
     def close(self, level: LevelState, now: float) -> int:
         """Enter what is left, and wait for the disk a little; tell how much is not written."""

@@ -190,14 +190,21 @@ class Store:
 
 
 def _make(path: str) -> None:
-    """Make the file, and share it with its group where the directory is shared. Raises OSError."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
-    try:
-        is_shared = os.stat(os.path.dirname(path)).st_mode & stat.S_IWGRP
-        if is_shared and os.fstat(fd).st_uid == os.geteuid():
-            os.fchmod(fd, SHARED_MODE)
-    finally:
-        os.close(fd)
+    """Make the file, and share it with its group where the directory is shared. Raises OSError.
+
+    So are its companions: who was killed leaves them as they were made, and SQLite uses them on.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+    if not os.stat(os.path.dirname(path)).st_mode & stat.S_IWGRP:
+        return
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(FileNotFoundError):
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                if os.fstat(fd).st_uid == os.geteuid():
+                    os.fchmod(fd, SHARED_MODE)
+            finally:
+                os.close(fd)
 
 
 def known(connection: sqlite3.Connection, boot_id: str) -> Known:

@@ -9,8 +9,8 @@ import os
 
 
 def can_kill(root: str, path: str) -> bool:
-    """Whether a cgroup can be killed as a whole; never the root of all."""
-    return bool(path.strip("/")) and os.path.exists(_file(root, path))
+    """Whether a cgroup can be killed as a whole, and by us; never the root of all."""
+    return bool(path.strip("/")) and os.access(_file(root, path), os.W_OK)
 
 
 def kill_cgroup(root: str, path: str) -> None:

@@ -56,13 +56,16 @@ def can_open() -> bool:
     return True
 
 
-def can_release() -> bool:
-    """Whether this kernel takes memory back when asked, and lets us ask."""
+def try_release() -> None:
+    """See whether this kernel takes memory back when asked, and lets us ask.
+
+    Raises OSError (ENOSYS: before Linux 5.15; EPERM: a sandbox forbids the call).
+    """
     try:
         _mrelease(-1)
     except OSError as error:
-        return error.errno not in {errno.ENOSYS, errno.EPERM}
-    return True
+        if error.errno in {errno.ENOSYS, errno.EPERM}:
+            raise
 
 
 def _mrelease(fd: int) -> None:

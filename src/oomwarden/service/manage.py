@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from oomwarden.service.units import (
     ALL_UNITS,
     STARTED,
     ServiceFile,
+    last_resort_file,
     openrc_files,
     systemd_files,
 )
@@ -53,6 +55,14 @@ class Installed:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The absolute paths of files that were written and removed."""
+
+    written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
 def run_command(command: Sequence[str]) -> str:
     """Run a command of the service manager."""
     try:
@@ -84,9 +94,14 @@ def find_manager(root: Path) -> Manager:
 
 
 def files_for(host: Host, manager: Manager) -> tuple[ServiceFile, ...]:
-    """Tell the files of the service for this manager."""
-    make = systemd_files if manager is Manager.SYSTEMD else openrc_files
-    return make(host.program)
+    """Tell the files of the service for this manager: of those that are there by choice, too."""
+    if manager is Manager.OPENRC:
+        return openrc_files(host.program)
+    permit = last_resort_file()
+    chosen = (permit,) if os.path.lexists(host.root / permit.path) else ()
+    if package_unit(host) is not None:
+        return chosen
+    return (*systemd_files(host.program), *chosen)
 
 
 def installed(host: Host, manager: Manager) -> tuple[Installed, ...]:
@@ -110,20 +125,36 @@ def package_unit(host: Host) -> Path | None:
     return next((unit for unit in units if unit.exists()), None)
 
 
-def install(host: Host, manager: Manager) -> list[str]:
-    """Write what is missing or different, and start the guard anew; tell what was written.
+def install(host: Host, manager: Manager, *, last_resort: bool | None = None) -> Changes:
+    """Write what is missing or different, and start the guard anew; tell what has changed.
 
-    Raises OomwardenError where a package owns the service, or a command fails.
+    ``last_resort`` is whether the service may do what a last resort takes; None leaves that as
+    it is. Nothing keeps it from that under OpenRC.
+
+    Raises OomwardenError where a package owns the service and nothing else is asked for, or
+    where a command fails.
     """
     owner = package_unit(host)
-    if owner is not None:
+    if owner is not None and last_resort is None:
         message = f"a package has installed {owner}: use systemctl enable --now oomwarden"
         raise OomwardenError(message)
-    written = [f"/{file.path}" for file in files_for(host, manager) if _write(host, file)]
+    permit = last_resort_file()
+    files = [
+        file for file in files_for(host, manager) if file != permit or last_resort is not False
+    ]
+    if last_resort and manager is Manager.SYSTEMD and permit not in files:
+        files.append(permit)
+    written = [f"/{file.path}" for file in files if _write(host, file)]
+    removed = [f"/{permit.path}"] if last_resort is False and _remove(host, permit) else []
+    changes = Changes(tuple(written), tuple(removed))
     if manager is Manager.OPENRC:
         host.run(["rc-update", "add", "oomwarden", "default"])
         host.run(["rc-service", "oomwarden", "restart"])
-        return written
+        return changes
+    if owner is not None:
+        host.run(["systemctl", "daemon-reload"])
+        host.run(["systemctl", "restart", STARTED[0]])
+        return changes
     host.run(["systemd-sysusers", "/etc/sysusers.d/oomwarden.conf"])
     host.run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/oomwarden.conf"])
     host.run(["journalctl", "--update-catalog"])
@@ -131,7 +162,7 @@ def install(host: Host, manager: Manager) -> list[str]:
     host.run(["systemctl", "--quiet", "enable", *STARTED])
     # A restart is an upgrade in place: the guard gives all back, and the new one begins anew.
     host.run(["systemctl", "restart", *STARTED])
-    return written
+    return changes
 
 
 def _write(host: Host, file: ServiceFile) -> bool:
@@ -147,11 +178,26 @@ def _write(host: Host, file: ServiceFile) -> bool:
     return True
 
 
+def _remove(host: Host, file: ServiceFile) -> bool:
+    """Remove a file, and its folder if that was a drop-in's and is empty now."""
+    path = host.root / file.path
+    if not os.path.lexists(path):
+        return False
+    path.unlink()
+    if path.parent.name.endswith(".d") and path.parent.name.startswith("oomwarden"):
+        # Somebody else's drop-ins may be in it.
+        with suppress(OSError):
+            path.parent.rmdir()
+    return True
+
+
 def uninstall(host: Host, manager: Manager) -> list[str]:
     """Stop the guard, which gives every score back, and remove what was installed; tell what."""
     there = [file for file in files_for(host, manager) if os.path.lexists(host.root / file.path)]
     if not there:
         return []
+    if package_unit(host) is not None:
+        return list(install(host, manager, last_resort=False).removed)
     if manager is Manager.OPENRC:
         host.run(["rc-service", "--ifstarted", "oomwarden", "stop"])
         host.run(["rc-update", "delete", "oomwarden", "default"])
@@ -159,7 +205,7 @@ def uninstall(host: Host, manager: Manager) -> list[str]:
         host.run(["systemctl", "--quiet", "disable", "--now", *STARTED])
         host.run(["systemctl", "stop", *ALL_UNITS])
     for file in there:
-        (host.root / file.path).unlink()
+        _remove(host, file)
     if manager is Manager.SYSTEMD:
         host.run(["journalctl", "--update-catalog"])
         host.run(["systemctl", "daemon-reload"])

@@ -22,6 +22,8 @@ _PLACES = {
     # The journal's catalog has no place in /etc.
     "oomwarden.catalog": "usr/local/lib/systemd/catalog/oomwarden.catalog",
 }
+LAST_RESORT = "oomwarden-last-resort.conf"
+_LAST_RESORT_PLACE = f"{UNITS}/oomwarden.service.d/last-resort.conf"
 _OPENRC_PLACES = {"oomwarden.openrc": "etc/init.d/oomwarden"}
 
 STARTED = ("oomwarden.service", "oomwarden-courier.path", "oomwarden-courier.timer")
@@ -49,6 +51,11 @@ def systemd_files(program: str) -> tuple[ServiceFile, ...]:
         ServiceFile(place, render((SHIPPED / name).read_text(), program))
         for name, place in _PLACES.items()
     )
+
+
+def last_resort_file() -> ServiceFile:
+    """Tell the drop-in that permits the guard what a last resort takes."""
+    return ServiceFile(_LAST_RESORT_PLACE, (SHIPPED / LAST_RESORT).read_text())
 
 
 def openrc_files(program: str) -> tuple[ServiceFile, ...]:

@@ -20,6 +20,7 @@ from tests.guest import pod
 from tests.guest.inside import WORK, Report, run, wait_for
 from tests.guest.needs import Needs
 from tests.guest.population import CGROUPS, growing, start
+from tests.guest.scenarios.service import receiver
 from tests.guest.warden import CONTROL
 
 from oomwarden.errors import OomwardenError
@@ -56,8 +57,13 @@ def scenario(report: Report) -> None:
             serves(report)
     given_back(report, others)
     closed_device(report, root)
-    with container(pod.pod_spec("with-kernel-log/kernel-log.yaml"), "guard", root) as guard:
-        with_kernel_log(report, guard, others)
+    spec = pod.pod_spec("with-kernel-log/kernel-log.yaml", "courier/courier.yaml")
+    with receiver() as (port, heard):
+        tell(spec, port)
+        share(report, spec, root)
+        with container(spec, "guard", root) as guard, container(spec, "courier", root) as _:
+            with_kernel_log(report, guard, others)
+            carried(report, heard)
     given_back(report, others)
 
 
@@ -187,6 +193,55 @@ def serves(report: Report) -> None:
     report.check("metrics are served", took is not None, seen)
     report.check("with the kills of the database", any(
         line.startswith("oomwarden_kills_total") for line in seen))  # fmt: skip
+
+
+def tell(spec: dict[str, Any], port: int) -> None:
+    """The targets of the example, one of which is here."""
+    (volume,) = (each for each in spec["volumes"] if "secret" in each)
+    pod.SECRET.mkdir()
+    file = pod.SECRET / "ops-chat"
+    file.write_text(f"json://127.0.0.1:{port}/\n")
+    file.chmod(volume["secret"]["defaultMode"])
+    alerts = (pod.KUBERNETES / "with-courier/alerts.yaml").read_text()
+    (WORK / "configuration/..1/60-alerts.yaml").write_text(alerts)
+    (WORK / "configuration/60-alerts.yaml").symlink_to("..data/60-alerts.yaml")
+
+
+def share(report: Report, spec: Mapping[str, Any], root: Path) -> None:
+    """The init container opens the folder to the group, without a right of root's."""
+    done = crun(pod.bundle(spec, "share-state", root, f"{OURS}/share", {}), "share")
+    said = (done.communicate(timeout=60)[0] or b"").decode()
+    report.equal("courier: the state is shared", (done.returncode, said), (0, ""))
+    mode = oct(Path("/var/lib/oomwarden").stat().st_mode & 0o777)
+    report.equal("courier: with the group alone", mode, oct(0o770))
+
+
+def carried(report: Report, heard: list[dict[str, Any]]) -> None:
+    """By a process of a user of its own, that has no right at all."""
+    modes = {path.name: (oct(path.stat().st_mode & 0o777), path.stat().st_uid)
+             for path in Path("/var/lib/oomwarden").glob("incidents.db*")}  # fmt: skip
+    is_shared = all(mode == oct(0o660) for mode, _ in modes.values())
+    report.check("courier: the database is shared", modes and is_shared, modes)
+    told = wait_for(lambda: any("OOM kill" in each["title"] for each in heard), 90)
+    report.check("courier: the kill is told", told is not None, [each["title"] for each in heard])
+    texts = " ".join(each["message"] for each in heard)
+    report.check("courier: with its pod", "glutton" in texts, texts[:300])
+    couriers = [
+        dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        for status in map(read_status, Path("/proc").glob("[0-9]*"))
+        if "\nUid:\t64531\t" in status
+    ]
+    report.check("courier: it runs", couriers)
+    for kind in ("CapEff", "CapPrm", "CapBnd"):
+        report.equal(f"courier: {kind}", {int(each[kind], 16) for each in couriers}, {0})
+
+
+def read_status(folder: Path) -> str:
+    """Of one process; nothing where it has ended."""
+    try:
+        return (folder / "status").read_text()
+    except OSError:
+        return ""
 
 
 def closed_device(report: Report, root: Path) -> None:
