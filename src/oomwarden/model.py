@@ -200,7 +200,7 @@ class Sense(Enum):
     LOWER_SCORES = "lowering scores below 0"
     OTHER_USERS = "processes of other users"
     MEMORY_LOCK = "memory locked"
-    PRIORITY = "real-time priority"
+    PRIORITY = "priority"
     PROCESS_EVENTS = "process events"
     CONTROL = "status socket"
     ORIGINALS = "original scores"

@@ -21,7 +21,7 @@ from oomwarden.service.units import (
 CONFIG = Path(__file__).parents[2] / "config"
 PROGRAM = str(Path(sys.executable).with_name("oomwarden"))
 MOST_EXPOSED = {
-    "oomwarden.service": 2.5,
+    "oomwarden.service": 2.3,
     "oomwarden-courier.service": 1.3,
     "oomwarden-apply.service": 2.3,
 }
@@ -73,7 +73,7 @@ def test_they_are_exposed_to_little(name: str) -> None:
 
 @needs_systemd
 def test_the_drop_in_for_a_last_resort_opens_as_little_as_it_can(tmp_path: Path) -> None:
-    """Systemd understands it, and what it opens is worth 0.4 of 10 to it."""
+    """Systemd understands it, and what it opens is worth 0.6 of 10 to it."""
     permit = last_resort_file()
     folder = tmp_path / Path(permit.path).parent
     folder.mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_the_drop_in_for_a_last_resort_opens_as_little_as_it_can(tmp_path: Path)
     exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
 
     assert exposure is not None
-    assert float(exposure[1]) <= MOST_EXPOSED["oomwarden.service"] + 0.4
+    assert float(exposure[1]) <= MOST_EXPOSED["oomwarden.service"] + 0.6
     assert "oomwarden.service.d" not in done.stderr
 
 

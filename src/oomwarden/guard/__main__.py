@@ -254,10 +254,12 @@ def _take_priority(senses: Senses) -> None:
     try:
         take_priority()
     except OSError as error:
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
         price = "where many want the CPU the guard waits for its turn"
-        senses.note(Sense.PRIORITY, f"{error.strerror}; {price}", works=False)
+        detail = f"a niceness of {nice}" if nice < 0 else f"{error.strerror}; {price}"
+        senses.note(Sense.PRIORITY, detail, works=nice < 0)
     else:
-        senses.note(Sense.PRIORITY, "before all ordinary processes", works=True)
+        senses.note(Sense.PRIORITY, "real-time: before all ordinary processes", works=True)
 
 
 def _unix_clock() -> float:
