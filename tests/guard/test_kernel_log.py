@@ -45,7 +45,7 @@ def test_a_kill_is_read_once_there_are_descriptors_again() -> None:
     )
 
     def read() -> list[int]:
-        done = log.read(events.now, lambda: STAND, lambda _: None)
+        done = log.read(events.now, lambda _: STAND, lambda _: None)
         return [kill.pid for episode in done for kill in episode.kills]
 
     read()
@@ -75,9 +75,9 @@ def test_a_log_that_cannot_be_understood_is_closed_all_the_same() -> None:
     log = KernelLog(
         Kmsg(ring.open()), events, lambda _: True, events.clock, events.now, shortage.load
     )
-    log.read(events.now, lambda: STAND, lambda _: None)
+    log.read(events.now, lambda _: STAND, lambda _: None)
     ring.write(KILL, 3)
-    log.read(events.now, lambda: STAND, lambda _: None)
+    log.read(events.now, lambda _: STAND, lambda _: None)
 
     assert log.close() == []
     assert log.is_closed

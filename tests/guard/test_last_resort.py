@@ -22,6 +22,7 @@ from oomwarden.guard.actors import Actors
 from oomwarden.guard.acts import Act, Surroundings
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.last_resort import LastResorts
+from oomwarden.guard.past_acts import PastActs
 from oomwarden.guard.senses import Senses
 from oomwarden.incidents.asked import Asked
 from oomwarden.kernel.processes import ProcessTable
@@ -58,7 +59,14 @@ def trigger(machine: Machine) -> Path:
 class Stage:
     """The last resorts of a machine, looked at by the second."""
 
-    def __init__(self, machine: Machine, whole: Config, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        whole: Config,
+        *,
+        dry_run: bool = False,
+        past: PastActs | None = None,
+    ) -> None:
         """Nothing has happened yet."""
         self.machine = machine
         self.now = 1000.0
@@ -78,7 +86,9 @@ class Stage:
             {pid: process.id.start_ticks for pid, process in known.items() if process},
             {pid: rules[one.comm] for pid, one in known.items() if one and one.comm in rules},
         )
-        self.resorts = LastResorts(whole, around, self.claims, self._tell, dry_run=dry_run)
+        self.resorts = LastResorts(
+            whole, around, self.claims, self._tell, dry_run=dry_run, past=past
+        )
 
     def _tell(self, act: Act, _now: float) -> Callable[[], None]:
         return lambda: self.acts.append(act)
@@ -105,8 +115,8 @@ def stage(machine: Machine) -> Iterator[StageOf]:
     """A stage that is closed afterwards; processes must be there before."""
     made: list[Stage] = []
 
-    def make(whole: Config, *, dry_run: bool = False) -> Stage:
-        made.append(Stage(machine, whole, dry_run=dry_run))
+    def make(whole: Config, *, dry_run: bool = False, past: PastActs | None = None) -> Stage:
+        made.append(Stage(machine, whole, dry_run=dry_run, past=past))
         return made[-1]
 
     yield make
@@ -140,7 +150,7 @@ def test_a_kill_that_nobody_asked_us_for_is_not_ours() -> None:
     claims = Claims()
     episode = Episode((Kill(10),), is_manual=True)
     nobody = claims.claim(episode, 5.0)
-    claims.ask(Asked("kernel-oom", "low", 1.0, "", 10, "hog"), 100.0)
+    claims.ask(Asked("kernel-oom", "low", 1.0, "", 10, "hog"), 100.0, lambda: False)
 
     assert nobody is None
     assert claims.claim(replace(episode, is_manual=False), 100.1) is None
@@ -397,3 +407,79 @@ def test_who_is_asked_and_does_not_end_is_killed(
     assert before is None
     assert child.status() == -signal.SIGKILL
     assert [act.asked.action for act in play.acts] == ["terminate", "kill"]
+
+
+def test_what_can_wait_is_put_off_until_the_victim_has_ended(
+    machine: Machine, trigger: Path, stage: StageOf
+) -> None:
+    """Or had two seconds to; and never without a request."""
+    machine.start(10, "hog", rss_kib=4 << 20)
+    play = stage(settings(resort()))
+    before = play.claims.at_ease_until(play.now)
+    machine.set_memory(available_kib=LOW_KIB)
+    for _ in range(2):
+        play.turn()
+    at = play.now
+    after = [play.claims.at_ease_until(at + seconds) for seconds in (0.1, 2.1)]
+    machine.end(10)
+    play.turn(0.1)
+
+    assert trigger.read_text() == "f"
+    assert before is None
+    assert after == [at + 2.0, None]
+    assert play.claims.at_ease_until(play.now) is None
+
+
+def test_a_short_look_at_the_kernels_own_points_is_enough(
+    machine: Machine, trigger: Path, stage: StageOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has far fewer than the first is not read at all."""
+    for pid, comm, points in ((10, "hog", 900), (11, "small", 700), (12, "next", 870)):
+        machine.start(pid, comm, rss_kib=4 << 20)
+        (machine.proc / f"{pid}/oom_score").write_text(f"{points}\n")
+    (machine.proc / "11/status").unlink()
+    (machine.proc / "11/status").mkdir()
+    play = stage(settings(resort()))
+    machine.set_memory(available_kib=LOW_KIB)
+    for _ in range(2):
+        play.turn()
+
+    assert trigger.read_text() == "f"
+    assert "first in its order is next (pid 12)" in caplog.text
+
+
+def test_everybody_is_ranked_where_the_first_are_to_be_spared(
+    machine: Machine, stage: StageOf, children: Callable[..., Child]
+) -> None:
+    """Then whoever comes after them is not near the top by the kernel's points."""
+    child = children()
+    pid = mirrored(machine, child)
+    machine.start(20, "database", rss_kib=8 << 20)
+    for each, points in ((20, 1400), (pid, 900)):
+        (machine.proc / f"{each}/oom_score").write_text(f"{points}\n")
+    play = stage(settings(resort(never=("database",))))
+    machine.set_memory(available_kib=LOW_KIB)
+    for _ in range(2):
+        play.turn()
+
+    assert child.status() == -signal.SIGKILL
+
+
+def test_a_guard_that_is_restarted_goes_on_counting(
+    machine: Machine, trigger: Path, stage: StageOf, tmp_path: Path
+) -> None:
+    """And cools down first, as it would have."""
+    machine.start(10, "hog", rss_kib=4 << 20)
+    machine.set_memory(available_kib=LOW_KIB)
+    once = replace(resort(), at_most=1)
+    for begins in (1000.0, 1030.0):
+        past = PastActs(str(tmp_path), "boot", begins)
+        play = stage(settings(once), past=past)
+        play.now = begins
+        for _ in range(20):
+            play.turn()
+
+    assert trigger.read_text() == "f"
+    assert play.resorts.status(play.now)[0]["acts_in_the_last_hour"] == 1
+    assert play.resorts.done == 0
+    assert (tmp_path / "acts").read_text() == "boot boot\n1002.000 low\n"

@@ -145,6 +145,7 @@ def test_compressed_swap_is_read_where_it_counts(machine: Machine) -> None:
     senses = Senses(machine.root, no_trigger)
     senses.ask(asking(Threshold(Metric.LEFT, 1, 1)))
     before = senses.sample(now=5.0)
+    machine.set_memory(swap_total_kib=1000, swap_free_kib=990)
     (machine.proc / "swaps").write_text(
         "Filename Type Size Used Priority\n/dev/zram0 partition 1000 10 100\n"
         "/dev/sda2 partition 999999 77 -2\n"

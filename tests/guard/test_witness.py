@@ -20,11 +20,13 @@ from tests.kernel.ring import Ring, RingDevice
 
 from oomwarden.guard.accounting import GRACE_SECONDS
 from oomwarden.guard.chronicle import Chronicle
+from oomwarden.guard.claims import EASE_SECONDS
 from oomwarden.guard.recorder import Recorder
 from oomwarden.guard.scene import Scene
 from oomwarden.guard.scores import Scores
 from oomwarden.guard.senses import Senses
 from oomwarden.guard.witness import COUNT_SECONDS, PATIENCE_SECONDS, Sources, Witness
+from oomwarden.incidents.asked import Asked
 from oomwarden.incidents.incident import Accounted, Incident
 from oomwarden.incidents.places import FILE
 from oomwarden.kernel.boot import Boot
@@ -163,7 +165,9 @@ class Guarded:
             unix_clock=self.unix,
             boottime=lambda: world.script.now + world.slept,
         )
-        self.witness = Witness(sources, self.senses, Scene(self.chronicle, scores, rules))
+        scene = Scene(self.chronicle, scores, rules)
+        self.claims = scene.claims
+        self.witness = Witness(sources, self.senses, scene)
         self.recorded: list[Incident] = []
         self.witness.begin(world.script, world.level, world.script.now)
         self.hear()
@@ -271,7 +275,7 @@ def test_an_incident_has_what_was_known_before(world: World) -> None:
         guard.recorder = None
     incident = read_incident(world)
 
-    assert (incident["level"], incident["level_seconds"]) == ("low", 11.0)
+    assert (incident["level"], incident["level_seconds"]) == ("low", 10.0)
     assert [each["score_to"] for each in incident["adjusted"]] == [300]
     seen = incident["seen"][0]
     assert (seen["pid"], seen["uid"], seen["rule"]) == (812, 1000, "hog")
@@ -809,3 +813,34 @@ def test_a_kill_amid_quiet_is_counted_where_no_log_tells_of_it(world: World, *, 
     one.run()
 
     assert (answers[-1]["counted"], answers[-1]["unexplained"]) == (1, 1)
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_what_was_asked_for_is_read_once_the_victim_had_time_to_end(
+    world: World, caplog: pytest.LogCaptureFixture, *, has_ended: bool
+) -> None:
+    """It needs the CPU to give memory back; who it was is known from before."""
+    caplog.set_level(logging.INFO)
+    world.machine.start(10, "hog", rss_kib=4 << 20)
+    with world.guard(protects=10) as guarded:
+        ended: list[int] = []
+        asked = Asked("kernel-oom", "low", 1.0, "", 10, "hog")
+        guarded.claims.ask(asked, world.script.now, lambda: bool(ended))
+        world.kill(10)
+        killed_at = world.ring.now_us / 1e6
+        guarded.hear()
+        before = "killed:" in caplog.text
+        if has_ended:
+            ended.append(10)
+        world.pass_time(0.1 if has_ended else EASE_SECONDS)
+        guarded.hear()
+        world.pass_time(REAPER_SECONDS)
+        guarded.hear()
+
+    assert not before
+    assert "killed: hog (pid 10" in caplog.text
+    assert "rule hog" in caplog.text
+    assert [row[1:] for row in world.rows()] == [("explained", 1, 0)]
+    with closing(sqlite3.connect(world.state / FILE)) as database:
+        (at_unix,) = database.execute("SELECT at_unix FROM incidents").fetchone()
+    assert at_unix == pytest.approx(UNIX_MINUS_MONOTONIC + killed_at, abs=0.01)

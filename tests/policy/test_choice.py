@@ -8,7 +8,7 @@ from tests.policy.playbook import HERE
 from oomwarden.config.resorts import Action, LastResort
 from oomwarden.model import Process, ProcessId, ProcessMemory
 from oomwarden.policy.badness import Candidate, Ranked, rank
-from oomwarden.policy.choice import choose
+from oomwarden.policy.choice import FRONT_POINTS, choose, front
 
 TOTAL_PAGES = 250_000
 
@@ -88,3 +88,11 @@ def test_there_may_be_nobody() -> None:
 
     assert choose(ordered(EXEMPT), {}, resort(), (), TOTAL_PAGES) is None
     assert choose(ordered(BIG, EXEMPT), rules, resort("database"), (), TOTAL_PAGES) is None
+
+
+def test_only_those_near_the_top_can_matter() -> None:
+    """By the kernel's own points; more of them than the margin of the choice."""
+    points = {1: 0, 10: 900, 11: 900 - FRONT_POINTS, 12: 900 - FRONT_POINTS - 1}
+
+    assert front(points) == [10, 11]
+    assert front({}) == []

@@ -27,6 +27,7 @@ from oomwarden.policy.last_resort import (
     carried_over,
     decide,
     missed,
+    remembered,
 )
 
 TOTAL_KIB = 100_000
@@ -340,3 +341,26 @@ def test_never_while_memory_is_coming_back(entries: tuple[LastResort, ...], step
             assert now - waits_since >= (SETTLED_SECONDS if gone else STUCK_SECONDS)
         if before in {Phase.SETTLING, Phase.COOLING}:
             assert decision.order is Order.NOTHING
+
+
+def test_acts_of_guards_before_count() -> None:
+    """By their level's name; those of a level without an entry against every entry."""
+    entries = (resort("elevated", at_most=2), resort("critical", at_most=2))
+    state = remembered([(10.0, "critical"), (20.0, "critical"), (5.0, "gone")], entries)
+    play = Play(entries, state)
+    play.look(100, held=(True, True))
+    play.look(103, held=(True, True))
+
+    assert [number for _, number in state.acts] == [-1, 1, 1]
+    assert play.orders == [(103, Order.ACT)]
+    assert Play(entries[1:], remembered([], entries[1:])).state.phase is Phase.IDLE
+
+
+def test_the_last_act_of_a_guard_before_is_cooled_down_from() -> None:
+    """As if there had been no restart."""
+    entries = (resort(after=0, cooldown=10),)
+    play = Play(entries, remembered([(95.0, "critical")], entries))
+    for now in (100.0, 104.9, 105.0, 105.1):
+        play.look(now)
+
+    assert [at for at, _ in play.orders] == [105.1]

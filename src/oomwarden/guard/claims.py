@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 # For mypy alone: they are loaded with the first kill.
@@ -14,6 +15,10 @@ WAIT_SECONDS = 30.0
 """The kernel's worker may be late, and its log is read a moment later."""
 
 
+EASE_SECONDS = 2.0
+"""A process takes no longer to end, unless it hangs."""
+
+
 class Claims:
     """Requests to the kernel that await their kill. Times are in seconds of CLOCK_MONOTONIC."""
 
@@ -22,14 +27,32 @@ class Claims:
         self._requests: list[tuple[float, Asked]] = []
         self.killed_pid: int | None = None
         """Who was killed at our last request, once that was read in the log."""
+        self._has_ended: Callable[[], bool] | None = None
 
-    def ask(self, asked: Asked, now: float) -> None:
-        """Remember a request, the moment before it is made."""
+    def ask(self, asked: Asked, now: float, has_ended: Callable[[], bool]) -> None:
+        """Remember a request, the moment before it is made.
+
+        ``has_ended`` tells whether whoever is first in the order has.
+        """
         self._requests.append((now, asked))
-        self.killed_pid = None
+        self.killed_pid, self._has_ended = None, has_ended
+
+    def at_ease_until(self, now: float) -> float | None:
+        """Tell until when to put off what can wait, after a request; None: no longer.
+
+        Whoever is to end needs the CPU to give its memory back.
+        """
+        if self._has_ended is None or not self._requests:
+            return None
+        until = self._requests[-1][0] + EASE_SECONDS
+        if now >= until or self._has_ended():
+            self._has_ended = None
+            return None
+        return until
 
     def withdraw(self) -> None:
         """Forget the last request: it could not be made."""
+        self._has_ended = None
         if self._requests:
             self._requests.pop()
 

@@ -16,7 +16,7 @@ from oomwarden.kernel.swaps import read_swaps
 from oomwarden.kernel.vmstat import VmstatFile
 from oomwarden.kernel.zfs_arc import read_arc
 from oomwarden.kernel.zram import read_zram
-from oomwarden.model import Sense
+from oomwarden.model import Memory, Sense
 from oomwarden.model_deep import Deep, Zram
 
 _PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
@@ -57,16 +57,20 @@ class DeepSenses:
         if self.cgroups:
             self._note_cgroups({path for path in self.cgroups if read_cgroup(root, path) is None})
 
-    def read(self, meminfo: MeminfoFile, *, is_calm: bool) -> Deep:
-        """Take one reading. Counters of reclaim are left out in calm: they cost the most."""
+    def read(self, meminfo: MeminfoFile, memory: Memory, *, is_calm: bool) -> Deep:
+        """Take one reading, beside that of ``memory``.
+
+        Counters of reclaim are left out in calm: they cost the most.
+        """
         root = self._root
+        has_swap = memory.swap_total_kib > 0
         cgroups = tuple(
             found for path in self.cgroups if (found := read_cgroup(root, path)) is not None
         )
         if self.cgroups:
             self._note_cgroups(set(self.cgroups) - {each.path for each in cgroups})
         return Deep(
-            zram=read_compressed_swap(root) if self._has_left else None,
+            zram=read_compressed_swap(root) if self._has_left and has_swap else None,
             arc=read_arc(root) if self._has_left else None,
             held=meminfo.read_held() if self._has_held else None,
             reclaim=self._vmstat.read() if self._vmstat is not None and not is_calm else None,

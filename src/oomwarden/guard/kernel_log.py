@@ -108,6 +108,8 @@ class KernelLog:
         self._news: list[int] = []
         self.is_drained = False
         """Whether the log was read to its end, and all of it understood."""
+        self.is_put_off = False
+        """Whether there is something to be read that can wait."""
         self.lost = 0
         """How many records were overwritten before we came to read them."""
         self._watch(watched=True)
@@ -163,14 +165,20 @@ class KernelLog:
         """Whether there is something to read, or an episode may be over."""
         return bool(ready & self.descriptors) or (self.due_at is not None and now >= self.due_at)
 
+    def put_off(self, until: float) -> None:
+        """Be due no earlier than then, in seconds of CLOCK_MONOTONIC."""
+        self.is_put_off, self._read_at = True, until
+        self._watch(watched=False)
+
     def read(
-        self, now: float, stand: Callable[[], Stand], rule_of: Callable[[int], str | None]
+        self, now: float, stand: Callable[[float], Stand], rule_of: Callable[[int], str | None]
     ) -> list[Episode]:
         """Read on; tell the episodes that are complete by now. Raises OSError: the log is lost.
 
         Or there is something short, to load what understands it: then nothing is lost.
-        When there is a kill, ``stand`` is asked how things stand, and ``rule_of`` who it was.
+        When there is a kill, ``stand`` is asked how things stood then, and ``rule_of`` who it was.
         """
+        self.is_put_off = False
         if self._loading is not None and not self._has_loaded(self._loading, now):
             return []
         if not self._kept:
@@ -247,17 +255,17 @@ class KernelLog:
         return done
 
     def _mark(
-        self, now: float, stand: Callable[[], Stand], rule_of: Callable[[int], str | None]
+        self, now: float, stand: Callable[[float], Stand], rule_of: Callable[[int], str | None]
     ) -> None:
         """Note how things stand now, before anybody learns that the process is gone."""
         standing: Stand | None = None
         for data in self._kept:
             if _KILLED in data and is_kernels(data):
                 pid = _pid_in(data)
-                standing = standing or stand()
                 now_us = self.kernel_us(now)
                 ago = max((now_us - (logged_us(data) or now_us)) / _US, 0.0)
                 at, boottime = now - ago, self._boottime() - ago
+                standing = standing or stand(at)
                 mark = Mark(sequence_of(data), at, boottime, pid, rule_of(pid), standing)
                 # Of a group the kernel prints the chosen victim twice.
                 if self._live_from is not None and not self._is_repeated(mark):

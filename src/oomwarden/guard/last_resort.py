@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping
 
 from oomwarden.config.resorts import Action, LastResort
 from oomwarden.config.schema import Config, Counted, Rule
-from oomwarden.guard import narrate, testimony
+from oomwarden.guard import narrate
 from oomwarden.guard.actors import Actors
 from oomwarden.guard.acts import Act, Surroundings
 from oomwarden.guard.claims import Claims
 from oomwarden.guard.control import Json
 from oomwarden.guard.formula import formula_here
+from oomwarden.guard.kernel_log import load_grammar
+from oomwarden.guard.past_acts import PastActs
 from oomwarden.incidents.asked import Asked
 from oomwarden.kernel.cgroup import limit_of, pids_in
-from oomwarden.kernel.oom_score_adj import read_score
+from oomwarden.kernel.oom_score_adj import read_points, read_score
 from oomwarden.kernel.process_memory import read_memory
 from oomwarden.model import Process, ProcessId, Sample
 from oomwarden.policy.badness import (
@@ -31,16 +33,17 @@ from oomwarden.policy.badness import (
     rank,
     total_pages,
 )
-from oomwarden.policy.choice import Choice, choose
+from oomwarden.policy.choice import Choice, choose, front
 from oomwarden.policy.last_resort import (
+    HOUR_SECONDS,
     Look,
     Order,
     Phase,
-    ResortState,
     acted,
     carried_over,
     decide,
     missed,
+    remembered,
 )
 from oomwarden.policy.level import LevelState, holds
 from oomwarden.policy.reserves import left_kib
@@ -55,7 +58,7 @@ PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 class LastResorts:
     """All last resorts of a configuration, and what they did."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of them is an edge
         self,
         config: Config,
         around: Surroundings,
@@ -63,13 +66,15 @@ class LastResorts:
         tell: Callable[[Act, float], Callable[[], None]],
         *,
         dry_run: bool,
+        past: PastActs | None = None,
     ) -> None:
-        """Have done nothing. ``tell`` is told of each act that the kernel's log will not have.
+        """Go on from what was done in the ``past``, where that can be remembered.
 
-        It is told before, while the process is there, and what it answers is called afterwards.
+        ``tell`` is told of each act that the kernel's log will not have: before, while the process
+        is there, and what it answers is called afterwards.
         """
-        # Now, and not after an act: the loop shall not wait for a disk then.
-        testimony.load()
+        # Now, and not after an act: then the machine has better things to do.
+        load_grammar()
         self._around = around
         self._claims = claims
         self._tell = tell
@@ -77,13 +82,16 @@ class LastResorts:
         unit = unit_of(around.processes.cgroup(os.getpid()) or "")
         self._actors = Actors(around.processes.root, around.senses, unit)
         self._formula = formula_here(around.processes.root)
-        self._state = ResortState()
+        self._past = past
+        before = past.before if past is not None else ()
+        self._state = remembered(before, config.last_resort)
         self._victim: Process | None = None
         self._by_kernel = False
         self._told: tuple[str, str] | None = None
         self.done = 0
         """How many acts there were since the start."""
-        self.use(config)
+        self._config = config
+        self._entries = config.last_resort
 
     def use(self, config: Config) -> None:
         """Go by another configuration; what was done still counts."""
@@ -95,6 +103,10 @@ class LastResorts:
     def is_at_rest(self) -> bool:
         """Whether nothing is under way."""
         return self._state.phase is Phase.IDLE and not any(self._state.held_since)
+
+    def is_at_ease(self, now: float) -> bool:
+        """Whether somebody is ending, who needs the CPU more than we do."""
+        return self._state.phase is Phase.SETTLING and self._claims.at_ease_until(now) is not None
 
     def due_at(self, now: float) -> float | None:
         """Tell when to look again, at the latest; None: whenever others do."""
@@ -113,6 +125,8 @@ class LastResorts:
 
     def attend(self, level: LevelState, sample: Sample) -> None:
         """Look, and act if it is time. To be called after the scores of this turn are written."""
+        if self.is_at_rest and not any(latch.is_closed for latch in level.latches):
+            return
         look = self._look(level, sample)
         self._state, decision = decide(self._state, look, self._entries)
         if decision.entry is None or decision.order is Order.NOTHING:
@@ -132,6 +146,8 @@ class LastResorts:
         held_seconds = decision.held_seconds
         if self._act(entry, fresh, held_seconds, asks=asks):
             self._told = None
+            if not is_escalation:
+                self._remember(entry, look.now)
             self._state = acted(self._state, look, decision.entry, self._entries, asked=asks)
 
     def status(self, now: float) -> list[Json]:
@@ -145,7 +161,10 @@ class LastResorts:
                 "held_seconds": None if since is None else round(now - since, 1),
                 "phase": state.phase.name.lower(),
                 "cooling_seconds": round(max(state.cool_at - now, 0.0), 1),
-                "acts_in_the_last_hour": sum(number in {at, -1} for _, number in state.acts),
+                "acts_in_the_last_hour": sum(
+                    number in {at, -1} and now - done_at < HOUR_SECONDS
+                    for done_at, number in state.acts
+                ),
                 "at_most": entry.at_most,
                 "origin": str(entry.origin),
             }
@@ -155,6 +174,16 @@ class LastResorts:
     def close(self) -> None:
         """Give all descriptors back."""
         self._actors.close()
+        if self._past is not None:
+            self._past.close()
+
+    def _remember(self, entry: LastResort, now: float) -> None:
+        if self._past is None or self._dry_run:
+            return
+        try:
+            self._past.note(now, entry.level)
+        except OSError as error:
+            narrate.act_not_remembered(error)
 
     def _look(self, level: LevelState, sample: Sample) -> Look:
         """See which levels hold at this moment: what holds at one holds at those below it."""
@@ -187,9 +216,11 @@ class LastResorts:
             return read_memory(root, killed_pid) is None
         if victim is None:
             return True
-        seen = self._around.processes.read(victim.id.pid)
-        # A zombie holds nothing any more.
-        return seen is None or seen.id != victim.id or read_memory(root, victim.id.pid) is None
+        return self._has_ended(victim) or read_memory(root, victim.id.pid) is None
+
+    def _has_ended(self, process: Process | None) -> bool:
+        """Whether nothing of it is left to run: not even what gives its memory back."""
+        return process is None or not self._is_same(process)
 
     def _miss(self, entry: LastResort, why: str, sample: Sample) -> None:
         self._state = missed(self._state, sample.at_monotonic)
@@ -199,13 +230,12 @@ class LastResorts:
 
     def _act(self, entry: LastResort, sample: Sample, held_seconds: float, *, asks: bool) -> bool:
         """Act on the one that is ranked first; False where there was nobody, or nothing to do."""
-        order, total = self._rank(entry, sample)
-        rules = {
-            each.candidate.process.id: rule.name
-            for each in order
-            if (rule := self._around.rules.get(each.candidate.process.id.pid)) is not None
-        }
-        choice = choose(order, rules, entry, {os.getpid()}, total)
+        # Nearly always the first few by the kernel's own points are enough to know.
+        few, everybody = self._front(entry), list(self._around.started)
+        choice, order, rules = self._choose(entry, sample, few or everybody)
+        is_clear = choice is not None and choice.why_not_kernel is None
+        if few and not (is_clear and self._actors.can_ask_kernel):
+            choice, order, rules = self._choose(entry, sample, everybody)
         if choice is None:
             self._miss(entry, "there is nobody that may be killed", sample)
             return False
@@ -260,7 +290,7 @@ class LastResorts:
         is_request = asked.action == "kernel-oom"
         record = None
         if is_request:
-            self._claims.ask(asked, now)
+            self._claims.ask(asked, now, lambda: self._has_ended(process))
         else:
             # What is to be told of it must be read while it is there.
             record = self._tell(act, now)
@@ -291,11 +321,29 @@ class LastResorts:
         seen = self._around.processes.read(process.id.pid)
         return seen is not None and seen.id == process.id
 
-    def _rank(self, entry: LastResort, sample: Sample) -> tuple[list[Ranked], int]:
-        """Rank everybody, or those of a cgroup, by what they hold and score at this moment."""
+    def _front(self, entry: LastResort) -> list[int]:
+        """List who can matter to who is first; nobody where the kernel's points do not tell."""
+        if entry.within is not None:
+            return []
+        root, pids = self._around.processes.root, self._around.started
+        return front({pid: each for pid in pids if (each := read_points(root, pid)) is not None})
+
+    def _choose(
+        self, entry: LastResort, sample: Sample, pids: list[int]
+    ) -> tuple[Choice | None, list[Ranked], dict[ProcessId, str]]:
+        """Choose among these, by what they hold and score at this moment."""
+        order, total = self._rank(entry, sample, pids)
+        rules = {
+            each.candidate.process.id: rule.name
+            for each in order
+            if (rule := self._around.rules.get(each.candidate.process.id.pid)) is not None
+        }
+        return choose(order, rules, entry, {os.getpid()}, total), order, rules
+
+    def _rank(self, entry: LastResort, sample: Sample, pids: list[int]) -> tuple[list[Ranked], int]:
+        """Rank them, or those of a cgroup."""
         around, root = self._around, self._around.processes.root
         total = total_pages(sample.memory, PAGE_KIB)
-        pids = list(around.started)
         if entry.within is not None:
             try:
                 pids = pids_in(root, entry.within)

@@ -248,7 +248,9 @@ class Guard:
             self._edges.notifier.say(STATUS=f"{event.level_to}: {narrate.describe_sample(sample)}")
         self._keeper.look(self._level.name, sample, now, has_moved=bool(transitions))
         # With the scores of this level in force, by which the kernel chooses.
-        self._resort.attend(self._level, sample)
+        if self._resort.attend(self._level, sample):
+            # All else can wait: whoever is to end needs the CPU to do so.
+            return
         roster = self._keeper.roster
         self._chronicle.survey(roster.started, roster.rules, now)
         self._tell_senses(now)
@@ -360,13 +362,15 @@ class Guard:
     def _last_resorts(self, config: Config) -> LastResorts:
         from oomwarden.guard.acts import Surroundings
         from oomwarden.guard.last_resort import LastResorts
+        from oomwarden.guard.past_acts import remember
 
         edges, roster = self._edges, self._keeper.roster
         around = Surroundings(
             edges.processes, edges.senses, edges.clock, roster.started, roster.rules
         )
         claims, dry_run = self._scene.claims, self._options.dry_run
-        return LastResorts(config, around, claims, self._put_down, dry_run=dry_run)
+        past = remember(edges.control, edges.sources, edges.clock())
+        return LastResorts(config, around, claims, self._put_down, dry_run=dry_run, past=past)
 
     def _put_down(self, act: Act, now: float) -> Callable[[], None]:
         if self._witness is None:

@@ -362,6 +362,12 @@ def resort_failed(asked: Asked, error: OSError) -> None:
     log.warning("last resort: %s: refused: %s", describe_asked(asked), error.strerror)
 
 
+def act_not_remembered(error: OSError) -> None:
+    """Tell that a guard after us may act more often than ``at_most`` allows."""
+    why = error.strerror
+    log.warning("last resort: what was done cannot be remembered over a restart: %s", why)
+
+
 def would_not_end(process: Process | None) -> None:
     """Tell that somebody was asked to end, and has not."""
     who = "it" if process is None else str(process)

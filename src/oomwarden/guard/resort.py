@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from oomwarden.guard.last_resort import LastResorts
 
 
+EASE_LOOK_SECONDS = 0.25
+"""How often to look while whoever was killed is giving its memory back: nothing is judged then."""
+
+
 class Resort:
     """Nothing, until a configuration has a last resort."""
 
@@ -37,13 +41,21 @@ class Resort:
 
     def most_seconds(self, seconds: float, now: float) -> float:
         """Tell how long the loop may sleep that would sleep for so long."""
+        if self._all is not None and self._all.is_at_ease(now):
+            return EASE_LOOK_SECONDS
         due_at = self._all.due_at(now) if self._all is not None else None
         return seconds if due_at is None else max(min(seconds, due_at - now), 0.0)
 
-    def attend(self, level: LevelState, sample: Sample) -> None:
-        """Look, and act if it is time. To be called after the scores of this turn are written."""
-        if self._all is not None:
-            self._all.attend(level, sample)
+    def attend(self, level: LevelState, sample: Sample) -> bool:
+        """Look, and act if it is time; tell whether we did.
+
+        To be called after the scores of this turn are written.
+        """
+        if self._all is None:
+            return False
+        before = self._all.done
+        self._all.attend(level, sample)
+        return self._all.done != before
 
     def status(self, now: float) -> list[Json]:
         """Tell of each what it waits for, and what it did."""

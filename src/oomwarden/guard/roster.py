@@ -19,7 +19,10 @@ from oomwarden.policy.rules import Fact, Facts, RuleSet, is_kubelets, is_main
 from oomwarden.policy.trust import why_not_trusted
 
 YOUNG_SECONDS = 10.0
-"""For how long after its birth a process is read again at every look."""
+"""For how long after its birth a process is read again."""
+
+YOUNG_LOOK_SECONDS = 0.5
+"""How often, at most: it is for an exec that the kernel did not tell of."""
 
 RECONCILE_SECONDS = 300.0
 """After which time all processes are read again."""
@@ -126,6 +129,7 @@ class Roster:
         self._rules: dict[int, Rule] = {}
         self._refused: set[int] = set()
         self._young: dict[int, float] = {}  # pid -> when it is no longer young
+        self._young_at = 0.0
         self._newest_pid = -1
         self.read_births = processes.read_births
         self.has_reconciled = False
@@ -201,8 +205,9 @@ class Roster:
             to_read: Iterable[int] = pids
         elif newest_pid != self._newest_pid:
             pids = self._processes.pids()
-            to_read = [pid for pid in pids if pid not in self._seen or pid in self._young]
-        elif self._young:
+            young = self._young if self._is_time_for_the_young(now) else {}
+            to_read = [pid for pid in pids if pid not in self._seen or pid in young]
+        elif self._young and self._is_time_for_the_young(now):
             return self._read(list(self._young), now, with_heirs=with_heirs)
         else:
             return [], []
@@ -210,6 +215,13 @@ class Roster:
         ended = [self._forget(pid) for pid in self._seen.keys() - set(pids)]
         changes, gone = self._read(to_read, now, with_heirs=with_heirs)
         return changes, ended + gone
+
+    def _is_time_for_the_young(self, now: float) -> bool:
+        """Whether to read them again: under pressure looks are closer together than that."""
+        if now < self._young_at:
+            return False
+        self._young_at = now + YOUNG_LOOK_SECONDS
+        return True
 
     def _read(
         self, pids: Iterable[int], now: float, *, with_heirs: bool = True

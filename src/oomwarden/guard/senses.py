@@ -74,8 +74,9 @@ class Senses:
             except OSError as error:
                 self._lose(self._psi, error)
         if self._deep is not None:
-            deep = self._deep.read(self._meminfo, is_calm=is_calm)
-            return Sample(now, self._meminfo.read(), psi, deep)
+            memory = self._meminfo.read()
+            deep = self._deep.read(self._meminfo, memory, is_calm=is_calm)
+            return Sample(now, memory, psi, deep)
         return Sample(now, self._meminfo.read(), psi)
 
     def texts(self) -> tuple[MeminfoFile, Callable[[], bytes], bytes]:

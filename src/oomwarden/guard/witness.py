@@ -149,7 +149,13 @@ class Witness:
         """Do what is due; tell whether anything was. ``ready`` are the descriptors that are."""
         recorder, log, due_at = self._sources.recorder, self._log, self.due_at
         is_answered = recorder is not None and recorder.fileno() in ready
-        is_logged = log is not None and log.is_due(ready, now)
+        is_logged = log is not None and (log.is_due(ready, now) or log.is_put_off)
+        if log is not None and is_logged:
+            # Whoever has to end is asked first: later in this turn nobody will know it any more.
+            at_ease_until = self._scene.claims.at_ease_until(now)
+            if at_ease_until is not None:
+                log.put_off(at_ease_until)
+                is_logged = False
         if not (is_answered or is_logged or (due_at is not None and now >= due_at)):
             return False
         if recorder is not None and is_answered:
@@ -250,7 +256,7 @@ class Witness:
         if log is None or log.is_closed:
             return
         try:
-            done = log.read(now, lambda: self._scene.stand(level, now), self._scene.rule_of)
+            done = log.read(now, lambda at: self._scene.stand(level, at), self._scene.rule_of)
         except OSError as error:
             if error.errno in SHORT_OF:
                 raise  # It is read on once there is enough again.

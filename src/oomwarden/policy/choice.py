@@ -17,12 +17,22 @@ MARGIN_PART = 50
 """Sizes move between our look and the kernel's: by this part of what there is, at most."""
 
 
+FRONT_POINTS = 50
+"""Who is so near to the top by the kernel's own points is looked at: more than the margin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The first that may be acted on; ``why_not_kernel`` is None where the kernel may choose."""
 
     ranked: Ranked
     why_not_kernel: str | None
+
+
+def front(points: Mapping[int, int]) -> list[int]:
+    """Pick the pids that can matter to who is first, by the kernel's points for each."""
+    least = max(points.values(), default=0) - FRONT_POINTS
+    return [pid for pid, each in points.items() if each >= least]
 
 
 def choose(

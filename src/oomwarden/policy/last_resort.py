@@ -17,6 +17,7 @@ judged until the process is gone and what is left has stopped growing, and then 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -199,6 +200,23 @@ def carried_over(state: ResortState, count: int) -> ResortState:
     if phase is Phase.GRACE and entry is None:
         phase = Phase.SETTLING
     return replace(state, phase=phase, held_since=(None,) * count, entry=entry, acts=acts)
+
+
+def remembered(acts: Iterable[tuple[float, str]], entries: tuple[LastResort, ...]) -> ResortState:
+    """Begin with what guards before did: the time of each act, and its level.
+
+    Acts of a level that has no entry any more are held against every entry. What was done last
+    is still cooled down from.
+    """
+    numbers = {entry.level: number for number, entry in enumerate(entries)}
+    known = tuple(sorted((at, numbers.get(level, -1)) for at, level in acts))
+    state = ResortState(held_since=(None,) * len(entries), acts=known)
+    if not known:
+        return state
+    at, number = known[-1]
+    cools = [entry.cooldown_seconds for entry in entries]
+    until = at + (max(cools, default=0.0) if number < 0 else cools[number])
+    return replace(state, phase=Phase.COOLING, until=until, cool_at=until)
 
 
 def _held_since(state: ResortState, look: Look, count: int) -> tuple[float | None, ...]:
