@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HOG = "work.slice/hog.service"
-"""The cgroup of whoever makes the trouble: the right victim."""
-
-DEADLINE_SECONDS = 120
-"""A trouble that nobody has ended by then is ended, and counts as not ended."""
-
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """One way to run out of memory. ``hog`` are the words for ``load``, ``{}`` their files.
 
     ``readers`` are innocent processes that read 400 MB of a file at random each, ``swap_mib`` is
-    on a disk, ``zram_mib`` in memory; ``limit`` is of the hog's cgroup.
+    on a disk, ``zram_mib`` in memory; ``limit`` is of the hog's cgroup. The database holds
+    ``kept_mib``. What ``lasts`` a number of seconds ends by itself then: nobody has to end it.
     """
 
     name: str
@@ -25,7 +20,14 @@ class Trouble:
     readers: int = 0
     swap_mib: int = 0
     zram_mib: int = 0
-    limit: str | None = None
+    limit: str = ""
+    kept_mib: int = 100
+    lasts: int = 0
+
+    @property
+    def setup(self) -> tuple[int, int, int, int]:
+        """Troubles of the same begin on the same machine."""
+        return self.readers, self.swap_mib, self.zram_mib, self.kept_mib
 
 
 TROUBLES = {
@@ -41,11 +43,14 @@ TROUBLES = {
             swap_mib=256,
         ),
         Trouble("slow", "slow leak, no swap", "leak 15 3000 100 2"),
-        Trouble("forks", "fork bomb within a limit of 300 MB", "fork 4 100", limit="300M"),
-        Trouble("tmpfs", "a file that grows in tmpfs, beside a reader", "fill /dev/shm/file 30",
-                readers=1),
+        Trouble("forks", "fork bomb within a limit of 300 MB", "fork 4 100",
+                limit="300M -p OOMPolicy=continue", lasts=30),
+        Trouble("tmpfs", "a file that grows in tmpfs, beside two readers", "fill /dev/shm/file 30",
+                readers=2),
         Trouble("zram", "leak that keeps using its pages, zram of 512 MB",
                 "leak 60 3000 60 10 touch", zram_mib=512),
+        Trouble("keep", "fast leak, no swap, beside a database of 350 MB that is to be kept",
+                "leak 60 3000 0 60", kept_mib=350),
     )
 }  # fmt: skip
 
@@ -64,7 +69,7 @@ levels:
         - left_percent: {enter: 10, leave: 12}
         # Or of memory, and what is left is fought for: swap that is free helps nobody then.
         - available_percent: {enter: 5, leave: 10}
-          psi_some_share: {enter: 40, leave: 20, window_ms: 5000}
+          psi_some_share: {enter: 60, leave: 20, window_ms: 10000}
     leave_after_seconds: 5
 rules: []
 last_resort:
@@ -75,15 +80,57 @@ last_resort:
 """
 """The example of docs/configuration.md, with which it runs here."""
 
+DATABASE = """\
+rules:
+  - name: database
+    match: {comm: redis-server, user: redis}
+    score: -500
+"""
+"""What takes the place of no rules where the largest process is the one to keep."""
+
 GUARDS = {
     "none": "",
     "earlyoom": "systemctl start earlyoom",
     "nohang": "systemctl start nohang",
-    "systemd-oomd": "systemctl start systemd-oomd",
-    "oomwarden": (
-        "systemd-run -q --unit=oomwarden -E PYTHONPATH=/job/src -p OOMScoreAdjust=0"
-        " python3 -m oomwarden run --config /job/oomwarden.yaml"
-    ),
+    "systemd-oomd": """
+        mkdir -p /run/systemd/system/work.slice.d /run/systemd/system/-.slice.d
+        echo '[Slice]\nManagedOOMMemoryPressure=kill' > /run/systemd/system/work.slice.d/case.conf
+        echo '[Slice]\nManagedOOMSwap=kill' > /run/systemd/system/-.slice.d/case.conf
+        systemctl daemon-reload; systemctl start systemd-oomd
+    """,
+    "oomwarden": """
+        systemd-run -q --unit=oomwarden --slice=-.slice \\
+        -p OOMScoreAdjust=-900 -p MemoryMin=32M -p LimitRTPRIO=1 \\
+        /usr/local/bin/oomwarden run --config /opt/oomwarden/src/oomwarden.yaml
+    """,
 }
 """How each is started. Debian ships earlyoom and nohang as their authors recommend; systemd-oomd
-watches what it is told to, see ``inside``."""
+watches what it is told to; oomwarden has what its unit gives it."""
+
+KEEP = {
+    "earlyoom": """
+        echo 'EARLYOOM_ARGS="-r 3600 --avoid ^redis-server$"' > /etc/default/earlyoom
+    """,
+    "nohang": """
+        echo '@BADNESS_ADJ_RE_NAME -500 /// ^redis-server$' >> /etc/nohang/nohang.conf
+    """,
+    "systemd-oomd": """
+        mkdir -p /run/systemd/system/redis-server.service.d
+        echo '[Service]\nManagedOOMPreference=avoid' \
+            > /run/systemd/system/redis-server.service.d/case.conf
+        systemctl daemon-reload
+    """,
+    "oomwarden": "mount --bind /opt/oomwarden/src/keep.yaml /opt/oomwarden/src/oomwarden.yaml",
+}
+"""How each is told, as its documentation recommends, to spare the database."""
+
+
+def words_for(trouble: Trouble, guard: str) -> dict[str, str]:
+    """Tell the machine all that it is to do."""
+    keep = KEEP.get(guard, "") if trouble.name == "keep" else ""
+    start = f"{keep}\n{GUARDS[guard]}"
+    limit = trouble.limit
+    if trouble.lasts:
+        # One more option of systemd-run, which takes the limit as its last one.
+        limit += f" -p RuntimeMaxSec={trouble.lasts}"
+    return {"guard": guard, "start": start, "hog": trouble.hog, "limit": limit}

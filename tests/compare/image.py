@@ -1,85 +1,60 @@
-"""Builds the disk that all compared machines begin with: a small Debian with systemd and guards.
+"""Makes the disks that all compared machines have beside the root disk of :mod:`tests.guest`.
 
-Page cache that thrashes takes a real disk, and systemd-oomd takes systemd: so these machines have
-a root of their own, where the scenarios of :mod:`tests.guest` live on the host's files.
+The job's disk has the load, and the few modules that a trouble takes; the data disk a file to be
+read; the disk of sources oomwarden as it is now, byte-compiled as an installed package is. Nothing
+is shared with the host as folders, so that a machine can be stopped, kept, and gone on with.
 """
 
 from __future__ import annotations
 
+import compileall
+import hashlib
+import os
+import py_compile
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.compare.cases import DATABASE, LAST_RESORT
+from tests.guest.image import PROGRAMS, initrd_for, packages_disk, root_disk, why_not
 from tests.guest.kernels import cache_folder, fetch
+from tests.guest.machine import ROOT
 
 if TYPE_CHECKING:
     from tests.guest.kernels import Kernel
 
-SUITE = "bookworm"
-DISK_SIZE = "3G"
-DATA_MIB = 900
-"""What lies on the disk to be read at random: more than such a machine has memory."""
+DATA_MIB = 400
+"""What is read at random: with what else is kept, all that such a machine has."""
 
-PROGRAMS = ("mmdebstrap", "qemu-img", "qemu-system-x86_64", "mke2fs", "debugfs", "gcc", "busybox")
-HOW = "apt-get install mmdebstrap qemu-utils qemu-system-x86 e2fsprogs gcc libc6-dev busybox-static"
-
-PACKAGES = (
-    *("systemd", "systemd-sysv", "systemd-oomd", "dbus", "udev", "kmod", "procps", "util-linux"),
-    *("e2fsprogs", "iproute2", "python3", "python3-yaml", "python3-psutil", "openssh-server"),
-    *("openssh-client", "redis-server", "earlyoom", "nohang"),
+HOW = (
+    "apt-get install mmdebstrap qemu-utils qemu-system-x86 e2fsprogs gcc libc6-dev kmod"
+    " busybox-static"
 )
-OFF = ("earlyoom", "nohang", "nohang-desktop", "systemd-oomd", "redis-server", "ssh")
-"""What is installed is started by the run that wants it."""
+HERE = ("__init__.py", "inside.py")
+MODULES = ("zram", "lzo-rle")
 
-MASKED = (
-    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
-    *("e2scrub_reap.service", "fstrim.timer", "systemd-timesyncd.service", "getty.target"),
-    *("systemd-networkd.service", "systemd-logind.service", "ldconfig.service"),
-    *("systemd-update-utmp.service", "systemd-pstore.service", "systemd-binfmt.service"),
-    *("modprobe@drm.service", "modprobe@fuse.service", "modprobe@configfs.service"),
-)
-"""What makes a boot long, and is of no consequence for an hour's life."""
+SOURCES_SIZE = "32M"
 
-SERVICE = """\
-[Unit]
-Description=Runs the case
-After=multi-user.target
-[Service]
-Type=simple
-ExecStart=/bin/sh /usr/local/lib/case
-StandardOutput=journal+console
-StandardError=journal+console
-OOMScoreAdjust=-1000
-[Install]
-WantedBy=multi-user.target
+FSTAB = """\
+/dev/vda / ext4 noatime 0 0
+/dev/disk/by-id/virtio-venv /opt/venv ext4 ro,noatime 0 0
+/dev/disk/by-id/virtio-job /opt/oomwarden ext4 ro,noatime 0 0
+/dev/disk/by-id/virtio-data /srv/data ext4 ro,noatime 0 0
+/opt/oomwarden/modules /usr/lib/modules none bind 0 0
 """
-CASE = """\
-mkdir -p /job
-for try in 1 2 3 4 5 6 7 8 9; do
-    mount -o noatime /dev/disk/by-id/virtio-job /job && break
-    sleep 1
-done
-cd /job && PYTHONPATH=/job PYTHONUNBUFFERED=1 python3 -m tests.compare.inside
-cp /proc/vmstat /job/out/ && dmesg --raw > /job/out/dmesg.txt
-journalctl -b -o short-monotonic --no-pager > /job/out/journal.txt
-cd / && sync && umount /job
-systemctl poweroff -ff
+BEFORE_INIT = f"""\
+/bin/busybox cat > /root/etc/fstab <<'END'
+{FSTAB}END
+/bin/busybox mkdir -p /root/srv/data /root/root/.ssh
+/bin/busybox cat > /root/srv/out/environment <<'END'
+PYTHONPATH=/opt/oomwarden
+PYTHONUNBUFFERED=1
+END
+echo 'exec /usr/bin/python3 -P -m tests.compare.inside' > /root/srv/out/job.sh
 """
-INIT = """\
-#!/bin/busybox sh
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox mount -t proc proc /proc
-for module in $(/bin/busybox cat /modules/order); do /bin/busybox insmod /modules/$module; done
-while [ ! -b /dev/vda ]; do /bin/busybox sleep 0.1; done
-/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /new
-/bin/busybox umount /proc
-/bin/busybox mount --move /dev /new/dev
-exec /bin/busybox switch_root /new /sbin/init
-"""
-TO_REACH_THE_DISK = ("virtio_pci", "virtio_blk", "ext4")
+"""What makes the root disk's scenario service run a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,97 +63,122 @@ class Image:
 
     kernel: Kernel
     initrd: Path
-    disk: Path
+    root: Path
+    venv: Path
+    job: Path
+    data: Path
+    sources: Path
+    digest: str
+    """Of all that a machine is made ready with."""
 
 
 def missing_programs() -> list[str]:
     """What must be installed first."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+    programs = (*PROGRAMS, "qemu-system-x86_64", "debugfs", "gcc", "modprobe", "busybox")
+    return [name for name in programs if shutil.which(name, path=path) is None]
 
 
-def build(series: str) -> Image:
-    """Build what is not there yet; takes root, and some minutes the first time."""
+def build(series: str, work: Path) -> Image:
+    """Make what is not there yet; what depends on this checkout goes to ``work``. Takes root."""
+    if (reason := why_not()) is not None:
+        raise RuntimeError(reason)
     kernel = fetch(series)
-    folder = cache_folder() / "compare"
-    folder.mkdir(parents=True, exist_ok=True)
-    image = Image(kernel, folder / f"initrd-{kernel.release}", folder / f"{kernel.release}.img")
-    if image.disk.exists() and image.initrd.exists():
-        return image
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as name:
-        work = Path(name)
-        work.chmod(0o755)
-        root = work / "root"
-        _debian(root)
-        _furnish(root, kernel)
-        _pack_initrd(work / "initrd", root, kernel, image.initrd)
-        fresh = work / "disk"
-        _run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0", "-d", root, fresh, DISK_SIZE)
-        fresh.rename(image.disk)
-    return image
+    root, venv, data = root_disk(), packages_disk(ROOT), _data_disk()
+    initrd, tree = initrd_for(kernel), _job_tree(kernel, work)
+    names = (kernel.release, root.name, venv.name, data.name, initrd.name, BEFORE_INIT)
+    told = hashlib.sha256(repr(names).encode())
+    for file in sorted(tree.rglob("*")):
+        told.update(file.read_bytes() if file.is_file() else file.name.encode())
+    digest = told.hexdigest()[:12]
+    # What a machine that is kept has read of its disks must stay as it is.
+    job = cache_folder() / f"job-{digest}.img"
+    if not job.exists():
+        disk_of(tree, work / "job", "32M")
+        (work / "job").rename(job)
+    both = _initrd(initrd, work)
+    return Image(kernel, both, root, venv, job, data, _sources_disk(work), digest)
 
 
-def _debian(root: Path) -> None:
-    config = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True)
-    options = [line for line in config.stdout.splitlines() if line.startswith("Acquire::")
-               and "http" in line]  # fmt: skip
-    sources = Path("/etc/apt/sources.list.d/debian.sources")
-    _run(
-        *("mmdebstrap", "--mode=root", "--variant=minbase", "--include", ",".join(PACKAGES)),
-        *(f"--aptopt={line}" for line in options),
-        *("--aptopt=APT::Install-Recommends false", "--dpkgopt=path-exclude=/usr/share/doc/*"),
-        *("--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"),
-        *(SUITE, str(root), *([str(sources)] if sources.exists() else [])),
-    )
+def disk_of(tree: Path, path: Path, size: str) -> None:
+    """Make an ext4 file system, with what lies in ``tree``."""
+    run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", tree, path, size)
 
 
-def _furnish(root: Path, kernel: Kernel) -> None:
-    modules = kernel.image.parents[1] / "lib/modules" / kernel.release
-    shutil.copytree(modules, root / "lib/modules" / kernel.release, symlinks=True)
-    (root / "etc/hostname").write_text("guarded\n")
-    (root / "etc/hosts").write_text("127.0.0.1 localhost guarded\n")
-    (root / "etc/fstab").write_text("/dev/vda / ext4 rw,noatime 0 0\n")
-    (root / "etc/systemd/system/case.service").write_text(SERVICE)
-    (root / "usr/local/lib/case").write_text(CASE)
-    journald = root / "etc/systemd/journald.conf.d/case.conf"
-    journald.parent.mkdir(parents=True)
-    journald.write_text("[Journal]\nStorage=volatile\nRuntimeMaxUse=64M\nRateLimitBurst=0\n")
-    for command in (
-        f"systemctl disable {' '.join(OFF)} || true",
-        f"systemctl mask {' '.join(MASKED)}",
-        "systemctl enable case.service",
-        "systemctl set-default multi-user.target",
-        "ssh-keygen -A && mkdir -p /root/.ssh && ssh-keygen -q -N '' -f /root/.ssh/id_ed25519",
-        "cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys",
-        f"dd if=/dev/urandom of=/srv/data bs=1M count={DATA_MIB} status=none",
-    ):
-        _run("chroot", root, "/bin/sh", "-ec", command)
+def _initrd(first: Path, work: Path) -> Path:
+    """The guests' own, and behind it an archive with what is to be done before init."""
+    tree = work / "behind"
+    tree.mkdir()
+    (tree / "before-init").write_text(BEFORE_INIT)
+    packed = subprocess.run(
+        ["busybox", "cpio", "-o", "-H", "newc"],
+        cwd=tree, input=b"before-init\n", capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    initrd = work / "initrd"
+    before = first.read_bytes()
+    initrd.write_bytes(before + bytes(-len(before) % 512) + packed)
+    return initrd
 
 
-def _pack_initrd(tree: Path, root: Path, kernel: Kernel, initrd: Path) -> None:
-    for name in ("bin", "modules", "dev", "proc", "new"):
+def _sources_disk(work: Path) -> Path:
+    tree = work / "sources-tree"
+    shutil.copytree(ROOT / "src/oomwarden", tree / "oomwarden",
+                    ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+    (tree / "oomwarden.yaml").write_text(LAST_RESORT)
+    (tree / "keep.yaml").write_text(LAST_RESORT.replace("rules: []\n", DATABASE))
+    compileall.compile_dir(
+        tree, stripdir=str(tree), prependdir="/opt/oomwarden/src", quiet=2,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )  # fmt: skip
+    disk = work / "sources"
+    disk_of(tree, disk, SOURCES_SIZE)
+    return disk
+
+
+def _job_tree(kernel: Kernel, work: Path) -> Path:
+    tree = work / "job-tree"
+    for name in ("tests/compare", "src"):
         (tree / name).mkdir(parents=True)
-    shutil.copy(_which("busybox"), tree / "bin/busybox")
-    order: list[str] = []
-    for module in TO_REACH_THE_DISK:
-        for line in _run("modprobe", "-d", root, "-S", kernel.release, "-D", module).splitlines():
-            kind, _, path = line.partition(" ")
-            file = Path(path.strip().split(" ")[0])
-            if kind == "insmod" and file.name not in order:
-                order.append(file.name)
-                shutil.copy(file, tree / "modules")
-    (tree / "modules/order").write_text("\n".join(order))
-    (tree / "init").write_text(INIT)
-    (tree / "init").chmod(0o755)
-    pack = f"find . | busybox cpio -o -H newc > {initrd}.new && mv {initrd}.new {initrd}"
-    subprocess.run(["sh", "-ec", pack], cwd=tree, check=True, stderr=subprocess.DEVNULL)
+    for file in HERE:
+        shutil.copy(Path(__file__).parent / file, tree / "tests/compare")
+    run("gcc", "-O2", "-pthread", "-static", "-o", tree / "load", ROOT / "tests/compare/load.c")
+    for name in ("reader", "hog"):
+        shutil.copy(tree / "load", tree / name)
+    _copy_modules(kernel, tree / "modules" / kernel.release)
+    return tree
 
 
-def _which(name: str) -> str:
-    return shutil.which(name) or f"/bin/{name}"
+def _copy_modules(kernel: Kernel, folder: Path) -> None:
+    base = kernel.image.parents[1]
+    theirs = base / "lib/modules" / kernel.release
+    folder.mkdir(parents=True)
+    for path in theirs.glob("modules.*"):
+        shutil.copy(path, folder)
+    for module in MODULES:
+        for line in run("modprobe", "-d", base, "-S", kernel.release, "-D", module).splitlines():
+            word, _, rest = line.strip().partition(" ")
+            if word == "insmod":
+                path = Path(rest.split(" ", 1)[0])
+                place = folder / path.relative_to(theirs)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, place)
 
 
-def _run(*command: str | Path) -> str:
+def _data_disk() -> Path:
+    disk = cache_folder() / f"data-{DATA_MIB}.img"
+    if not disk.exists():
+        fresh, tree = disk.with_suffix(".new"), disk.with_suffix(".tree")
+        tree.mkdir(exist_ok=True)
+        (tree / "file").write_bytes(os.urandom(DATA_MIB << 20))
+        fresh.unlink(missing_ok=True)
+        disk_of(tree, fresh, f"{DATA_MIB + 50}M")
+        shutil.rmtree(tree)
+        fresh.rename(disk)
+    return disk
+
+
+def run(*command: str | Path) -> str:
+    """Run a program; raise with what it said where it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -8,7 +8,7 @@
  *   load fill FILE RATE                    write RATE MB/s into a file, until it is full
  *   load wake OUT                          every 50 ms use 4 MB: how late is it done?
  *   load run OUT COMMAND...                every second run a command: how long does it take?
- *   load look OUT CGROUP SECONDS           five times a second, never swapped: what is left, and
+ *   load look OUT CGROUP SECONDS           ten times a second, never swapped: what is left, and
  *                                          is anybody in CGROUP? After SECONDS kill them
  *
  * Results are kept in memory until SIGTERM. Times are of CLOCK_BOOTTIME, in seconds.
@@ -173,7 +173,7 @@ static int look(char **words) {
     memset(seen, 1, sizeof seen);
     sched_setscheduler(0, SCHED_FIFO, &first);
     mlockall(MCL_CURRENT | MCL_FUTURE);
-    for (double next = seconds(); !over && count < MOST; next += .2) {
+    for (double next = seconds(); !over && count < MOST; next += .1) {
         until(next);
         snprintf(path, sizeof path, "/sys/fs/cgroup/%s/cgroup.events", words[1]);
         if (events < 0) events = open(path, O_RDONLY);

@@ -1,4 +1,8 @@
-"""Boots a machine from the image, with disks as slow as real ones, and brings back what it saw."""
+"""Boots a machine, keeps it as it is once it is ready, and goes on from there for every case.
+
+So all guards meet the same machine, to the last page, and a run costs no boot. The disks are slow
+from the moment that a guard has started.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.compare.cases import LAST_RESORT, TROUBLES
-from tests.guest.machine import ALWAYS, ROOT, _place
+from tests.compare.cases import TROUBLES, words_for
+from tests.compare.image import SOURCES_SIZE, disk_of, run
+from tests.compare.inside import IS_READY, IS_SLOW
+from tests.guest.disks import COMMAND_LINE
+from tests.guest.kernels import cache_folder
 
 if TYPE_CHECKING:
     from tests.compare.image import Image
@@ -21,12 +29,10 @@ if TYPE_CHECKING:
 MEMORY_MIB = 768
 IOPS, BYTES_PER_SECOND = 500, 60_000_000
 """A slow virtual disk: on the host's own nothing that is read back would hurt."""
-TIMEOUT_SECONDS = 900
-SLOW_DISKS = "COMPARE: slow disks"
-APPEND = (
-    *("console=ttyS0", "rw", "quiet", "loglevel=4", "systemd.show_status=0", "net.ifnames=0"),
-    *("panic=-1", "tsc=reliable", "random.trust_cpu=on", *ALWAYS),
-)
+START_SECONDS, TIMEOUT_SECONDS = 60, 600
+OUT_SIZE = "64M"
+ICOUNT = ("shift=2", "align=on")
+"""Every instruction takes 4 ns: the machine's time is not that of a host with other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,96 +43,171 @@ class Case:
     guard: str
 
 
-def run_case(image: Image, case: Case, out: Path) -> bool:
-    """Run it; False where the machine did not come to its end in time."""
-    out.mkdir(parents=True, exist_ok=True)
-    with _place(), tempfile.TemporaryDirectory(prefix="compare-") as name:
-        work = Path(name)
-        _make_job(work, case)
-        _make_overlay(image, work)
-        swap_mib = TROUBLES[case.trouble].swap_mib
-        if swap_mib:
-            with (work / "swap").open("wb") as file:
-                file.truncate(swap_mib << 20)
-        is_over = _boot(image, work, out / "console.txt", has_swap=bool(swap_mib))
-        _fetch(work / "job", out)
-    return is_over and (out / "result.json").exists()
+class Bench:
+    """Machines that are ready, one for each setup: kept in the cache, since they take minutes."""
+
+    def __init__(self, image: Image, work: Path) -> None:
+        """``work`` is for what is thrown away."""
+        self._image = image
+        self._work = work
+
+    def run_case(self, case: Case, out: Path) -> bool:
+        """Run it; False where the machine did not come to its end in time."""
+        out.mkdir(parents=True, exist_ok=True)
+        kept = self._ready(case.trouble)
+        with tempfile.TemporaryDirectory(prefix="case-", dir=self._work) as name:
+            work = Path(name)
+            for disk in ("root", "swap"):
+                if (kept / disk).exists():
+                    _overlay(kept / disk, "qcow2", work / disk)
+            choice = work / "choice"
+            choice.mkdir()
+            told = words_for(TROUBLES[case.trouble], case.guard)
+            (choice / "choice.json").write_text(json.dumps(told))
+            disk_of(choice, work / "out", OUT_SIZE)
+            (work / "sources").symlink_to(self._image.sources)
+            console = out / "console.txt"
+            machine = Machine(self._image, work, case.trouble, console, kept / "memory")
+            is_over = machine.run_to_the_end()
+            _fetch(work / "out", out)
+        return is_over and (out / "result.json").exists()
+
+    def _ready(self, trouble: str) -> Path:
+        """Find the machine for a trouble, or make it."""
+        setup = TROUBLES[trouble].setup
+        told = "-".join(map(str, (self._image.digest, *setup, MEMORY_MIB, *ICOUNT)))
+        folder = cache_folder() / f"ready-{told}"
+        if not folder.exists():
+            fresh = Path(tempfile.mkdtemp(prefix="ready-", dir=self._work))
+            _overlay(self._image.root, "raw", fresh / "root")
+            if TROUBLES[trouble].swap_mib:
+                size = f"{TROUBLES[trouble].swap_mib}M"
+                run("qemu-img", "create", "-q", "-f", "qcow2", fresh / "swap", size)
+            # Nothing can be found on these: that is how a machine knows that it is only made ready.
+            run("qemu-img", "create", "-q", "-f", "raw", fresh / "out", OUT_SIZE)
+            run("qemu-img", "create", "-q", "-f", "raw", fresh / "sources", SOURCES_SIZE)
+            console = fresh / "console.txt"
+            Machine(self._image, fresh, trouble, console, None).keep(fresh / "memory")
+            fresh.rename(folder)
+        return folder
 
 
-def _make_job(work: Path, case: Case) -> None:
-    stage, here = work / "stage", Path(__file__).parent
-    (stage / "tests/compare").mkdir(parents=True)
-    for file in ("__init__.py", "cases.py", "inside.py"):
-        shutil.copy(here / file, stage / "tests/compare")
-    (stage / "oomwarden.yaml").write_text(LAST_RESORT)
-    (stage / "choice.json").write_text(json.dumps({"trouble": case.trouble, "guard": case.guard}))
-    shutil.copytree(ROOT / "src", stage / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    _run("gcc", "-O2", "-pthread", "-static", "-o", stage / "load", here / "load.c")
-    _run("mke2fs", "-q", "-t", "ext4", "-d", stage, work / "job", "200M")
+class Machine:
+    """A virtual machine, whose own disks are in ``work``."""
 
+    def __init__(
+        self, image: Image, work: Path, trouble: str, console: Path, memory: Path | None
+    ) -> None:
+        """Go on with what is in ``memory``, or boot."""
+        self._control = work / "qmp"
+        setup = ",".join(map(str, TROUBLES[trouble].setup))
+        self._console = console
+        disks = [
+            ("root", work / "root", "qcow2"), ("venv", image.venv, "raw"),
+            ("job", image.job, "raw"), ("data", image.data, "raw"), ("out", work / "out", "raw"),
+            ("sources", work / "sources", "raw"),
+        ]  # fmt: skip
+        if (work / "swap").exists():
+            disks.append(("swap", work / "swap", "qcow2"))
+        self._slow = [name for name, _, _ in disks if name != "out"]
+        command = [
+            *("qemu-system-x86_64", "-accel", "tcg,thread=single,tb-size=256", "-machine", "q35"),
+            *("-icount", ",".join(ICOUNT)),
+            *("-cpu", "max,la57=off", "-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults"),
+            *("-no-reboot", "-display", "none", "-nic", "none", "-serial", f"file:{console}"),
+            *("-qmp", f"unix:{self._control},server=on,wait=off"),
+            *("-kernel", str(image.kernel.image), "-initrd", str(image.initrd)),
+            *("-append", " ".join((*COMMAND_LINE, f"compare.setup={setup}"))),
+        ]
+        for name, path, form in disks:
+            access = ",readonly=on" if name in {"venv", "job", "data", "sources"} else ""
+            drive = f"file={path},format={form},if=none,id={name},cache=unsafe{access}"
+            command += ["-drive", drive, "-device", f"virtio-blk-pci,drive={name},serial={name}"]
+        if memory is not None:
+            command += ["-incoming", f"exec:cat {memory}"]
+        self._command = command
 
-def _make_overlay(image: Image, work: Path) -> None:
-    _run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.disk, work / "root")
+    def keep(self, memory: Path) -> None:
+        """Boot it, and once it is ready write down all that is in its memory."""
+        with subprocess.Popen(self._command) as emulator:
+            try:
+                self._await(emulator, IS_READY)
+                self._ask("stop")
+                self._ask("migrate", uri=f"exec:cat > {memory}")
+                while self._ask("query-migrate")["status"] not in {"completed", "failed"}:
+                    time.sleep(0.1)
+            finally:
+                emulator.kill()
 
-
-def _boot(image: Image, work: Path, console: Path, *, has_swap: bool) -> bool:
-    disks = [("root", "qcow2"), ("job", "raw"), *([("swap", "raw")] if has_swap else [])]
-    command = [
-        *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35"),
-        *("-cpu", "max,la57=off", "-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults"),
-        *("-no-reboot", "-display", "none", "-nic", "none", "-serial", f"file:{console}"),
-        *("-qmp", f"unix:{work}/qmp,server=on,wait=off"),
-        *("-kernel", str(image.kernel.image), "-initrd", str(image.initrd)),
-        *("-append", " ".join(APPEND)),
-    ]
-    for name, form in disks:
-        command += ["-drive", f"file={work / name},format={form},if=none,id={name},cache=unsafe"]
-        command += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
-    emulator = subprocess.Popen(command)
-    started, is_slow = time.monotonic(), False
-    try:
-        while emulator.poll() is None:
-            time.sleep(0.2)
-            if time.monotonic() - started > TIMEOUT_SECONDS:
+    def run_to_the_end(self) -> bool:
+        """Run it until it switches itself off; False if it had to be killed."""
+        with subprocess.Popen(self._command) as emulator:
+            try:
+                self._go_on()
+                self._await(emulator, IS_SLOW)
+                self._slow_down()
+                emulator.wait(TIMEOUT_SECONDS)
+            except (subprocess.TimeoutExpired, TimeoutError):
                 return False
-            text = console.read_text(errors="replace") if console.exists() else ""
-            if not is_slow and SLOW_DISKS in text:
-                is_slow = True
-                _slow_down(work / "qmp", [name for name, _ in disks if name != "job"])
-    finally:
-        emulator.kill()
-        emulator.wait()
-    return True
+            finally:
+                emulator.kill()
+        return True
+
+    def _go_on(self) -> None:
+        """Have it run once its memory is there: it was written down while it stood still."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(OSError):
+                if self._ask("query-status")["status"] == "paused":
+                    self._ask("cont")
+                    return
+            time.sleep(0.1)
+        raise TimeoutError(str(self._control))
+
+    def _await(self, emulator: subprocess.Popen[bytes], word: str) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while time.monotonic() < deadline and emulator.poll() is None:
+            if self._console.exists() and word in self._console.read_text(errors="replace"):
+                return
+            time.sleep(0.1)
+        raise TimeoutError(word)
+
+    def _slow_down(self) -> None:
+        """Have the disks be as slow as they are to be from now on (block_set_io_throttle)."""
+        none = dict.fromkeys(("bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
+        limits = {**none, "bps": BYTES_PER_SECOND, "iops": IOPS}
+        for disk in self._slow:
+            self._ask("block_set_io_throttle", device=disk, **limits)
+
+    def _ask(self, what: str, **arguments: object) -> dict[str, str]:
+        """Ask QEMU, by its machine protocol. Raises RuntimeError with what it says."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._control))
+            lines = connection.makefile("rw")
+            lines.readline()
+            answer: dict[str, str] = {}
+            for command, given in (("qmp_capabilities", {}), (what, arguments)):
+                lines.write(json.dumps({"execute": command, "arguments": given}) + "\n")
+                lines.flush()
+                reply = json.loads(lines.readline())
+                while "event" in reply:
+                    reply = json.loads(lines.readline())
+                if "error" in reply:
+                    raise RuntimeError(reply["error"])
+                answer = reply["return"]
+        return answer
 
 
-def _slow_down(path: Path, disks: list[str]) -> None:
-    """Have the disks be as slow as they are to be from now on: booting is not measured."""
-    none = dict.fromkeys(("bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
-    limits = {**none, "bps": BYTES_PER_SECOND, "iops": IOPS}
-    commands: list[dict[str, object]] = [{"execute": "qmp_capabilities"}]
-    commands += [
-        {"execute": "block_set_io_throttle", "arguments": {"device": disk, **limits}}
-        for disk in disks
-    ]
-    with socket.socket(socket.AF_UNIX) as monitor:
-        monitor.connect(str(path))
-        stream = monitor.makefile("rw")
-        stream.readline()
-        for command in commands:
-            stream.write(json.dumps(command) + "\n")
-            stream.flush()
-            reply = json.loads(stream.readline())
-            if "error" in reply:
-                raise RuntimeError(reply["error"])
+def _overlay(base: Path, form: str, disk: Path) -> None:
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", base, disk)
 
 
 def _fetch(disk: Path, out: Path) -> None:
-    """Bring back what lies in /out of the job's disk, without mounting it."""
+    """Bring back what lies on a disk, without mounting it."""
     subprocess.run(["e2fsck", "-fy", disk], capture_output=True, check=False)
-    _run("debugfs", "-R", f"rdump /out {disk.parent}", disk)
-    for file in (disk.parent / "out").glob("*"):
-        shutil.copy(file, out)
-
-
-def _run(*words: str | Path) -> None:
-    subprocess.run([str(word) for word in words], check=True, capture_output=True)
+    place = disk.with_suffix(".tree")
+    place.mkdir()
+    run("debugfs", "-R", f"rdump / {place}", disk)
+    for file in place.glob("*"):
+        if file.is_file():
+            shutil.copy(file, out)

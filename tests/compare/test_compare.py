@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compare.cases import GUARDS, LAST_RESORT, TROUBLES
-from tests.compare.table import read, tables
+from tests.compare.cases import DATABASE, GUARDS, LAST_RESORT, TROUBLES, words_for
+from tests.compare.table import BEGIN, END, RESULTS, from_csv, into_page, read, tables, to_csv
 
 from oomwarden.config.load import load_config
 
@@ -61,16 +61,56 @@ def test_a_table_has_a_row_for_each_guard(tmp_path: Path) -> None:
     text = tables(read(tmp_path))
 
     assert "### file" in text
-    assert "| oomwarden | 3 | 3 of 3 | 2.0 (1.0-3.0) | 3.5 | 3.5 |" in text
+    assert "| oomwarden | 3 | 3 of 3 | 2.0 (1.0-3.0) | 3.5 | 3.5 | 1 |" in text
+
+
+def test_results_are_the_same_from_a_file(tmp_path: Path) -> None:
+    """Of runs that were ended, and of those that were not."""
+    write_run(tmp_path / "file/oomwarden/1", gone_at=102.0, lost=True)
+    write_run(tmp_path / "swap/none/2", gone_at=102.5, killed=1)
+    runs = read(tmp_path)
+    to_csv(runs, tmp_path / "results.csv")
+
+    assert from_csv(tmp_path / "results.csv") == runs
+    assert [run.number for run in runs] == [1, 2]
+
+
+def test_tables_take_the_place_of_those_before(tmp_path: Path) -> None:
+    """What stands around them stays."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{BEGIN}old\n{END}\nafter\n")
+    into_page("new\n", page)
+
+    assert page.read_text() == f"before\n\n{BEGIN}\nnew\n\n{END}\nafter\n"
+
+
+def test_the_page_shows_the_results_that_are_kept() -> None:
+    """To the last figure, and no others."""
+    page = (ROOT / "docs/compare.md").read_text(encoding="utf-8")
+
+    assert f"{BEGIN}\n{tables(from_csv(RESULTS))}\n{END}" in page
+
+
+def test_who_is_to_be_kept_is_told_to_every_guard() -> None:
+    """Where the largest process is that one, and nowhere else."""
+    told = {guard: words_for(TROUBLES["keep"], guard)["start"] for guard in GUARDS}
+    plain = {guard: words_for(TROUBLES["anon"], guard)["start"] for guard in GUARDS}
+
+    assert all(
+        ("redis" in text or "keep.yaml" in text) for guard, text in told.items() if guard != "none"
+    )
+    assert not any("redis" in text or "keep.yaml" in text for text in plain.values())
 
 
 def test_the_configuration_that_is_compared_is_the_documented_one(tmp_path: Path) -> None:
     """And is right."""
-    file = tmp_path / "config.yaml"
+    file, other = tmp_path / "config.yaml", tmp_path / "keep.yaml"
     file.write_text(LAST_RESORT)
+    other.write_text(LAST_RESORT.replace("rules: []\n", DATABASE))
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
     assert load_config(file).problems == ()
+    assert [rule.name for rule in load_config(other).require().rules] == ["database"]
     assert LAST_RESORT.replace("rules: []\n", "") in page
 
 

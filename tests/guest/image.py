@@ -60,8 +60,10 @@ until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
 /bin/busybox mount -t ext4 -o noatime /dev/vda /root || exec /bin/busybox sh
 /bin/busybox mount --move /dev /root/dev
 /bin/busybox umount /proc
+if [ -f /before-init ]; then . /before-init; fi
 exec /bin/busybox switch_root /root /sbin/init
 """
+"""An archive that is put behind this one may bring a ``/before-init``, for /root."""
 
 _FSTAB = """\
 /dev/vda / ext4 noatime 0 0
