@@ -179,9 +179,8 @@ class Guard:
                 and (self._witness is None or self._witness.rests(now))
                 and self._quiet.lasts(self._level, now)
             ):
-                until = self._rests_until(seconds)
                 ready, signals, now, looks, late = self._quiet.glance(
-                    events.wait, clock, seconds, until, self._level
+                    events.wait, clock, seconds, self._rests_until(seconds), self._level
                 )
                 punctuality.rested(1 + looks - bool(ready or signals), late)
                 self._wakeups["timer"] += 1 + looks

@@ -1,8 +1,8 @@
-"""Wakes up every 100 ms, does a little, and notes how late it is: ``metronome.py OUT [locked]``.
+"""Wakes up, does a little, and notes how late it is: ``metronome.py OUT SECONDS [locked]``.
 
-An ordinary process of the guard's kind: Python, and what it does is to look at the machine and at
-some memory of its own. ``locked``: all of it is locked and has real-time priority before anybody
-else, and it does nothing: what it tells is how late the machine itself is.
+Every so many SECONDS. An ordinary process of the guard's kind: Python, and what it does is to look
+at the machine and at some memory of its own. ``locked``: all of it is locked and has real-time
+priority before anybody else, and it does nothing: what it tells is how late the machine itself is.
 
 Results go to OUT at SIGTERM: a JSON list of [seconds of CLOCK_MONOTONIC when it was due, how late
 it woke up, how long it took then].
@@ -19,14 +19,13 @@ import sys
 import time
 from pathlib import Path
 
-EVERY_SECONDS = 0.1
-OWN_BYTES = 4 << 20
+OWN_BYTES = 16 << 20
 PAGE_BYTES = 4096
 MCL_CURRENT, MCL_FUTURE = 1, 2
 PRIORITY = 50
 
 
-def main(out: str, *, is_locked: bool) -> None:
+def main(out: str, every_seconds: float, *, is_locked: bool) -> None:
     """Go on until SIGTERM."""
     ended, ends = os.pipe()
     signal.set_wakeup_fd(_nonblocking(ends))
@@ -42,7 +41,7 @@ def main(out: str, *, is_locked: bool) -> None:
     seen: list[tuple[float, float, float]] = []
     due = time.monotonic()
     while True:
-        due = max(due + EVERY_SECONDS, time.monotonic())
+        due = max(due + every_seconds, time.monotonic())
         if poll.poll(max(due - time.monotonic(), 0)):
             break
         woke = time.monotonic()
@@ -65,4 +64,4 @@ def _nonblocking(fd: int) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], is_locked="locked" in sys.argv)
+    main(sys.argv[1], float(sys.argv[2]), is_locked="locked" in sys.argv)
