@@ -101,9 +101,13 @@ def nobody():
 
 
 def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in an interpreter of its own; its failure is the test's."""
+    """Run a program in an interpreter of its own; its failure is the test's.
+
+    Coverage is not measured there: it would have modules of its own in that memory.
+    """
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
+        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         capture_output=True,
         text=True,
         check=True,

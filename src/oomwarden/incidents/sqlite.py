@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,8 @@ _OS_TROUBLE = {
 _FULL_SHM = sqlite3.SQLITE_IOERR_SHMSIZE
 """The file beside the database that readers and the writer share cannot grow: a full disk, too."""
 
+_PAUSE_SECONDS = 0.02
+
 _PRIMARY = 0xFF
 """The low byte of an extended code is what it is a kind of (https://sqlite.org/rescode.html)."""
 
@@ -58,6 +61,25 @@ def connect(path: str, *, query: str, wait_seconds: float) -> sqlite3.Connection
     connection.text_factory = _text
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
+
+
+def write_ahead(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    """Have it keep a log beside the database, from which readers read while somebody writes.
+
+    Of two who begin a database at once SQLite lets none wait for the other (each reads what the
+    other would change), but refuses one at once: it tries again for ``wait_seconds``.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def exact(text: str | None) -> bytes | None:

@@ -18,7 +18,7 @@ from oomwarden.incidents.listing import columns
 from oomwarden.incidents.migrations import STEPS, VERSION
 from oomwarden.incidents.places import FILE
 from oomwarden.incidents.posting import put
-from oomwarden.incidents.sqlite import connect, exact, told, transaction
+from oomwarden.incidents.sqlite import connect, exact, told, transaction, write_ahead
 
 MODE, DIRECTORY_MODE = 0o640, 0o750
 SHARED_MODE = 0o660
@@ -50,6 +50,7 @@ class Store:
         """Open it, or begin it where there is none; bring an old one up to date."""
         self.path = os.path.join(directory, FILE)
         self._keep_seconds, self._keep_count = keep_seconds, keep_count
+        self._wait_seconds = wait_seconds
         with told(self.path):
             os.makedirs(directory, mode=DIRECTORY_MODE, exist_ok=True)
             # SQLite would make it readable for everybody; its other files take after this one.
@@ -119,7 +120,7 @@ class Store:
             raise StoreError(Trouble.NEWER, message)
         # A machine that ran out of memory may well stop next: a commit is on the disk.
         run("PRAGMA synchronous = FULL")
-        run("PRAGMA journal_mode = WAL").fetchone()
+        write_ahead(self._connection, self._wait_seconds)
         run(f"PRAGMA journal_size_limit = {_WAL_BYTES}").fetchone()
         for step in range(version, VERSION):
             with transaction(self._connection):
