@@ -151,7 +151,9 @@ def cpu_seconds(pid: int) -> float:
 
 def score(pid: int | str) -> int:
     """The ``oom_score_adj`` of a process."""
-    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+    # In one read: a second one for the end would find what a longer value has there by then.
+    with Path(f"/proc/{pid}/oom_score_adj").open("rb", buffering=0) as file:
+        return int(file.read(16) or b"")
 
 
 def scores() -> dict[tuple[int, int], tuple[str, int]]:
