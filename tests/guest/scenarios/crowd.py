@@ -108,14 +108,16 @@ def scenario(report: Report) -> None:
 
     used = cpu_seconds(guard.pid)
     hog = start("hog", score=900, mib=memory("MemTotal") * 20 // 100 // 1024)
-    report.check("elevated", wait_for(lambda: guard.level() == "elevated", PATIENCE_SECONDS))
+    report.check(
+        "elevated", wait_for(lambda: guard.level() == "elevated", PATIENCE_SECONDS) is not None
+    )
     rising = town.follows(ELEVATED, "at elevated")
     risen = cpu_seconds(guard.pid) - used
     late = brood("late", SCRIPT, shells=1, EACH=NEWCOMERS)
     town.people |= {pid: name for pid, name, _ in islice(late.children(), NEWCOMERS)}
     town.follows(ELEVATED, "with those born in it")
     hog.kill()
-    report.check("calm", wait_for(lambda: guard.level() == "calm", PATIENCE_SECONDS))
+    report.check("calm", wait_for(lambda: guard.level() == "calm", PATIENCE_SECONDS) is not None)
     falling = town.follows(CALM, "at calm again")
 
     first = call_json("rank", "--top", "1")["rank"][0]

@@ -104,7 +104,8 @@ def full_run(patient: Patient) -> None:
     """Without room for its journal it changes nobody, since it could not give it back."""
     report = patient.report
     before = [start("worker") for _ in range(3)]
-    report.check("raised", wait_for(lambda: given(before) == {WANTED}, REACTION_SECONDS))
+    raised = wait_for(lambda: given(before) == {WANTED}, REACTION_SECONDS)
+    report.check("raised", raised is not None, raised)
     fill(RUNTIME / "filler")
     denied = partial(denials, patient)
     for _ in range(PAGE_OF_LINES):

@@ -30,6 +30,7 @@ NEEDS = Needs(systemd=True, memory_mib=768, timeout_seconds=600)
 
 RULES = Path("/etc/oomwarden/conf.d/50-scenario.yaml")
 DROP_IN = Path("/etc/systemd/system/oomwarden.service.d/scenario.conf")
+COURIER = "oomwarden-courier"
 COURIER_DROP_IN = Path("/etc/systemd/system/oomwarden-courier.service.d/scenario.conf")
 DATABASE = Path("/var/lib/oomwarden/incidents.db")
 UNIT = Path("/etc/systemd/system/oomwarden.service")
@@ -153,7 +154,7 @@ def receiver() -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def alert(report: Report, heard: list[dict[str, Any]]) -> None:
     """Carried by the real courier, which systemd has started: from its sandbox into the network."""
     told = wait_for(lambda: heard, 2 * SECONDS)
-    report.check("the alert arrives", told is not None, state("oomwarden-courier"))
+    report.check("the alert arrives", told is not None, state(COURIER))
     document: dict[str, Any] = heard[0] if heard else {"message": "", "attachments": []}
     report.check("with the incident", "oomwarden report 1" in document["message"], document)
     names = [each["filename"] for each in document["attachments"]]
@@ -177,6 +178,9 @@ def courier(report: Report) -> None:
     """Started by the path unit, with a write to the database in place of a delivery."""
     probe = Path("/usr/local/lib/probe.py")
     probe.write_text(PROBE)
+    # A path unit does not watch while what it started is still there.
+    done = held(lambda: systemctl("is-active", COURIER).strip() == "inactive", SECONDS)
+    report.check("the courier before it has ended", done, state(COURIER))
     drop_in(COURIER_DROP_IN, f"ExecStart=\nExecStart=/usr/bin/python3 {probe}")
     Path("/run/oomwarden/alerts-waiting").write_text("1")
     rows = wait_for(probed, SECONDS)
