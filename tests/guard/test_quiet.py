@@ -31,6 +31,31 @@ SETTINGS = config(rule("web", 300, low=900))
 LADDER = Ladder.of(SETTINGS.levels)
 CALM_STEPS: list[tuple[float, Callable[[], object]]] = [(4.0, lambda: None)] * 5
 
+while_quiet = pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda _: None, id="nothing"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB - 90_000), id="a-bit-less"),
+        pytest.param(lambda machine: machine.set_memory(12 * GIB + 90_000), id="a-bit-more"),
+    ],
+)
+"""What comes and goes all the time."""
+
+at_news = pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda machine: machine.start(50, "web"), id="a-birth"),
+        pytest.param(lambda machine: machine.set_psi(some=0.1), id="pressure"),
+        pytest.param(lambda machine: machine.set_memory(11 * GIB), id="less-memory"),
+        pytest.param(lambda machine: machine.set_memory(14 * GIB), id="more-memory"),
+        pytest.param(
+            lambda machine: machine.set_memory(swap_total_kib=GIB, swap_free_kib=GIB), id="swap"
+        ),
+        pytest.param(lambda machine: machine.set_memory(total_kib=17 * GIB), id="memory-plugged"),
+    ],
+)
+"""What a turn could be for: whoever is born, and whatever could change the level or the sleep."""
+
 
 def at_rest(machine: Machine) -> tuple[Quiet, LevelState]:
     """A machine that was found calm, and everybody on it known, at NOW."""
@@ -48,14 +73,7 @@ def at_rest(machine: Machine) -> tuple[Quiet, LevelState]:
     return Quiet(senses, roster, chronicle), state
 
 
-@pytest.mark.parametrize(
-    "happens",
-    [
-        pytest.param(lambda _: None, id="nothing"),
-        pytest.param(lambda machine: machine.set_memory(12 * GIB - 90_000), id="a-bit-less"),
-        pytest.param(lambda machine: machine.set_memory(12 * GIB + 90_000), id="a-bit-more"),
-    ],
-)
+@while_quiet
 def test_it_is_quiet_while_nothing_happens(
     machine: Machine, happens: Callable[[Machine], object]
 ) -> None:
@@ -66,18 +84,7 @@ def test_it_is_quiet_while_nothing_happens(
     assert [quiet.lasts(state, NOW + at) for at in (4, 8, 12)] == [True] * 3
 
 
-@pytest.mark.parametrize(
-    "happens",
-    [
-        pytest.param(lambda machine: machine.start(50, "web"), id="a-birth"),
-        pytest.param(lambda machine: machine.set_psi(some=0.1), id="pressure"),
-        pytest.param(lambda machine: machine.set_memory(11 * GIB), id="less-memory"),
-        pytest.param(lambda machine: machine.set_memory(14 * GIB), id="more-memory"),
-        pytest.param(
-            lambda machine: machine.set_memory(swap_total_kib=GIB, swap_free_kib=GIB), id="swap"
-        ),
-    ],
-)
+@at_news
 def test_what_a_turn_could_be_for_ends_it(
     machine: Machine, happens: Callable[[Machine], object]
 ) -> None:
@@ -129,14 +136,7 @@ def glance(
     return ready, now - NOW, looks, quiet
 
 
-@pytest.mark.parametrize(
-    "happens",
-    [
-        pytest.param(lambda _: None, id="nothing"),
-        pytest.param(lambda machine: machine.set_memory(12 * GIB - 90_000), id="a-bit-less"),
-        pytest.param(lambda machine: machine.set_memory(12 * GIB + 90_000), id="a-bit-more"),
-    ],
-)
+@while_quiet
 def test_glances_go_on_while_nothing_happens(
     machine: Machine, happens: Callable[[Machine], object]
 ) -> None:
@@ -146,19 +146,7 @@ def test_glances_go_on_while_nothing_happens(
     assert glance(machine, sleeps)[:3] == (set(), 4 + 17 * 4, 16)
 
 
-@pytest.mark.parametrize(
-    "happens",
-    [
-        pytest.param(lambda machine: machine.start(50, "web"), id="a-birth"),
-        pytest.param(lambda machine: machine.set_psi(some=0.1), id="pressure"),
-        pytest.param(lambda machine: machine.set_memory(11 * GIB), id="less-memory"),
-        pytest.param(lambda machine: machine.set_memory(14 * GIB), id="more-memory"),
-        pytest.param(
-            lambda machine: machine.set_memory(swap_total_kib=GIB, swap_free_kib=GIB), id="swap"
-        ),
-        pytest.param(lambda machine: machine.set_memory(total_kib=17 * GIB), id="memory-plugged"),
-    ],
-)
+@at_news
 def test_what_is_not_word_for_word_the_same_ends_glances(
     machine: Machine, happens: Callable[[Machine], None]
 ) -> None:

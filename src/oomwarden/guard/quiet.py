@@ -67,12 +67,12 @@ class Quiet:
         costs three times as much after seconds in which others had the caches.
         """
         last = self._last
-        if last is None:
+        if last is None or state.harmless is None:
             raise RuntimeError("a glance without a look")
         meminfo, read_pressure, pressure = self._senses.texts()
         read_memory, read_births = meminfo.read_text, self._roster.read_births
         total, swap = constant_lines(meminfo.said)
-        least_kib, most_kib = harmless_kib(state)
+        least_kib, most_kib = harmless_kib(state.harmless)
         born = self._roster.newest
         seen: list[tuple[float, int]] = []
         before = clock()

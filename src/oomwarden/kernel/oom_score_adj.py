@@ -96,22 +96,17 @@ def read_points(root: str, pid: int) -> int | None:
     It grows with the badness: a point is a thousandth of memory and swap, or since Linux 5.9 one
     and a half. 0 for who is never chosen, None where nobody has this pid.
     """
-    try:
-        fd = os.open(os.path.join(root, f"proc/{pid}/oom_score"), os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    try:
-        return parse_score(os.read(fd, _SIZE))
-    except ProcessLookupError:
-        return None
-    finally:
-        os.close(fd)
+    return _read_number(root, f"proc/{pid}/oom_score")
 
 
 def read_score(root: str, pid: int) -> int | None:
     """Tell the present score of whoever has this pid; None where nobody has."""
+    return _read_number(root, f"proc/{pid}/oom_score_adj")
+
+
+def _read_number(root: str, path: str) -> int | None:
     try:
-        fd = os.open(os.path.join(root, f"proc/{pid}/oom_score_adj"), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(os.path.join(root, path), os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     try:

@@ -133,9 +133,10 @@ def is_harmless(sample: Sample, state: LevelState) -> bool:
     return state.harmless is not None and _is_like(sample, state.harmless, state.stall)
 
 
-def harmless_kib(state: LevelState) -> tuple[int, int]:
-    """Tell between which sizes available memory is harmless, as long as all else stays as it is."""
-    return _harmless_kib(state.harmless) if state.harmless is not None else (0, -1)
+def harmless_kib(known: Sample) -> tuple[int, int]:
+    """Tell between which sizes of available memory all is harmless that is else as it was."""
+    least_kib = known.memory.available_kib
+    return least_kib, least_kib + least_kib // _HARMLESS_RISE
 
 
 def next_deadline(state: LevelState, ladder: Ladder) -> float | None:
@@ -213,15 +214,10 @@ def _harmless(
     return worse
 
 
-def _harmless_kib(known: Sample) -> tuple[int, int]:
-    least_kib = known.memory.available_kib
-    return least_kib, least_kib + least_kib // _HARMLESS_RISE
-
-
 def _is_like(sample: Sample, known: Sample, stall: tuple[StallPoint, ...]) -> bool:
     """Tell whether a sample is no worse than a harmless one, nor so much better that it is news."""
     memory, psi = sample.memory, sample.psi
-    least_kib, most_kib = _harmless_kib(known)
+    least_kib, most_kib = harmless_kib(known)
     if (
         not least_kib <= memory.available_kib <= most_kib
         or memory.swap_free_kib < known.memory.swap_free_kib
