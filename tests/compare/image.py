@@ -45,14 +45,14 @@ FSTAB = """\
 /opt/oomwarden/modules /usr/lib/modules none bind 0 0
 """
 BEFORE_INIT = f"""\
-/bin/busybox cat > /root/etc/fstab <<'END'
+/bin/busybox cat > /new/etc/fstab <<'END'
 {FSTAB}END
-/bin/busybox mkdir -p /root/srv/data /root/root/.ssh
-/bin/busybox cat > /root/srv/out/environment <<'END'
+/bin/busybox mkdir -p /new/srv/data
+/bin/busybox cat > /new/srv/out/environment <<'END'
 PYTHONPATH=/opt/oomwarden
 PYTHONUNBUFFERED=1
 END
-echo 'exec /usr/bin/python3 -P -m tests.compare.inside' > /root/srv/out/job.sh
+echo 'exec /usr/bin/python3 -P -m tests.compare.inside' > /new/srv/out/job.sh
 """
 """What makes the root disk's scenario service run a comparison."""
 

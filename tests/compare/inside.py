@@ -80,8 +80,8 @@ def start_guard(name: str, command: str) -> int:
 def make_ready(readers: int, swap_mib: int, zram_mib: int, kept_mib: int) -> list[str]:
     """Bring the machine to where every run begins; tell whom to keep."""
     sh("sysctl -qw kernel.printk='4 4 1 7'")
-    sh("ssh-keygen -q -N '' -f /root/.ssh/id_ed25519 &&"
-       " cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys")  # fmt: skip
+    sh("mkdir -p ~root/.ssh && cd ~root/.ssh && ssh-keygen -q -N '' -f id_ed25519 &&"
+       " cp id_ed25519.pub authorized_keys")  # fmt: skip
     if swap_mib:
         sh("mkswap -q /dev/disk/by-id/virtio-swap && swapon /dev/disk/by-id/virtio-swap")
     if zram_mib:

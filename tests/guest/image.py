@@ -57,13 +57,13 @@ for module in $(/bin/busybox cat /modules/order); do
     /bin/busybox insmod "/modules/$module"
 done
 until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
-/bin/busybox mount -t ext4 -o noatime /dev/vda /root || exec /bin/busybox sh
-/bin/busybox mount --move /dev /root/dev
+/bin/busybox mount -t ext4 -o noatime /dev/vda /new || exec /bin/busybox sh
+/bin/busybox mount --move /dev /new/dev
 /bin/busybox umount /proc
 if [ -f /before-init ]; then . /before-init; fi
-exec /bin/busybox switch_root /root /sbin/init
+exec /bin/busybox switch_root /new /sbin/init
 """
-"""An archive that is put behind this one may bring a ``/before-init``, for /root."""
+"""An archive that is put behind this one may bring a ``/before-init``, for /new."""
 
 _FSTAB = """\
 /dev/vda / ext4 noatime 0 0
@@ -255,7 +255,7 @@ def _sources() -> Iterator[str]:
 def _build_initrd(kernel: Kernel, tree: Path, initrd: Path) -> None:
     """Pack busybox, the modules in the order in which they load, and the script that mounts."""
     (tree / "modules").mkdir(parents=True)
-    for name in ("bin", "dev", "proc", "root"):
+    for name in ("bin", "dev", "new", "proc"):
         (tree / name).mkdir()
     shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
     base = kernel.image.parents[1]

@@ -148,7 +148,7 @@ def test_a_program_elsewhere_is_written_into_every_file() -> None:
     ("program", "line"),
     [
         ("/usr/bin/oomwarden", "ProtectHome=yes"),
-        ("/root/.local/bin/oomwarden", "ProtectHome=read-only"),
+        (str(Path("~root/.local/bin/oomwarden").expanduser()), "ProtectHome=read-only"),
         ("/home/a/venv/bin/oomwarden", "ProtectHome=read-only"),
         ("/homes/a/oomwarden", "ProtectHome=yes"),
         ("/tmp/venv/bin/oomwarden", "PrivateTmp=no"),  # noqa: S108 - a program may lie there
